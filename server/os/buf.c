@@ -175,9 +175,14 @@ enum hf_err os_replace_file(const char *path, struct hf_span content, unsigned m
 	return ok ? HF_E_OK : HF_E_IO;
 }
 
-enum hf_err os_path(char *out, size_t cap, const char *dir, const char *name)
+enum hf_err os_read_id(const char *path, uint64_t *out)
 {
-	int n = snprintf(out, cap, "%s/%s", dir, name);
+	OS_BUF_SCOPED text = os_buf_of(64);
+	enum hf_err err = os_read_file(path, &text);
 
-	return n > 0 && (size_t)n < cap ? HF_E_OK : HF_E_TOO_BIG;
+	if (err != HF_E_OK)
+		return err;
+	if (text.len > 0 && text.ptr[text.len - 1] == '\n')
+		text.len--;
+	return hf_id_parse(os_buf_span(&text), out);
 }

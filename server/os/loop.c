@@ -5,7 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-_Static_assert(OS_READ == EPOLLIN && OS_WRITE == EPOLLOUT, "event bits are epoll's");
+_Static_assert((int)OS_READ == (int)EPOLLIN && (int)OS_WRITE == (int)EPOLLOUT, "event bits are epoll's");
 enum { EVENTS_A_TURN = 64 };
 
 enum hf_err os_loop_init(struct os_loop *l)

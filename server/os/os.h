@@ -55,8 +55,8 @@ HF_NODISCARD enum hf_err os_read_file(const char *path, struct os_buf *out);
 HF_NODISCARD enum hf_err os_read_fd(int fd, struct os_buf *out);
 /* Replaces a file: temporary file beside it, fsync, rename, fsync of the folder; nobody sees half of it. Errors: IO. */
 HF_NODISCARD enum hf_err os_replace_file(const char *path, struct hf_span content, unsigned mode);
-/* dir/name into out. Errors: TOO_BIG. */
-HF_NODISCARD enum hf_err os_path(char *out, size_t cap, const char *dir, const char *name);
+/* The id that a file holds, a newline at its end is allowed. Errors: NOT_FOUND, IO, ID. */
+HF_NODISCARD enum hf_err os_read_id(const char *path, uint64_t *out);
 
 /* --- event loop ------------------------------------------------------------------------------------------------------------- */
 

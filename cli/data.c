@@ -1,0 +1,103 @@
+/* cli - holdfast data get, follow. Uses: cli, os; jansson. */
+#include "cli/cli.h"
+#include "os/os.h"
+
+#include <stdio.h>
+
+enum { LIMIT_MAX = 1000, FOLLOW_FIRST = 10, FOLLOW_WAIT_MS = 25000 };
+
+static const struct cli_column columns[] = {
+	{"TIME", "at_ms", CLI_TIME},
+	{"NAME", "data", CLI_TEXT},
+	{"VALUE", "value", CLI_TEXT},
+	{"UNIT", "unit", CLI_TEXT},
+};
+enum { COLUMN_COUNT = sizeof columns / sizeof columns[0] };
+
+/* The path of a device's readings with what the options say. */
+static enum cli_exit make_path(const struct cli_args *a, uint64_t limit, char path[CLI_PATH_MAX])
+{
+	int64_t since_ms = 0;
+	char number[24];
+	enum cli_exit code = cli_check_id(a->word[0]);
+
+	if (code == CLI_DONE)
+		code = cli_number(a, CLI_O_LIMIT, 1, LIMIT_MAX, &limit);
+	if (code != CLI_DONE)
+		return code;
+	if (a->option[CLI_O_SINCE] && cli_time_parse(a->option[CLI_O_SINCE], os_now_ms(), &since_ms) != HF_E_OK)
+		return cli_fail(CLI_USAGE, "'%s' is no time: 90s, 10m, 2h, 3d, or 2026-11-22T21:05 in UTC",
+		                a->option[CLI_O_SINCE]);
+	(void)cli_path(path, "/api/v1/devices/%s/data", a->word[0]);
+	cli_query(path, "series", a->option[CLI_O_SERIES]);
+	(void)snprintf(number, sizeof number, "%lld", (long long)since_ms);
+	cli_query(path, "since_ms", a->option[CLI_O_SINCE] ? number : NULL);
+	(void)snprintf(number, sizeof number, "%llu", (unsigned long long)limit);
+	cli_query(path, "limit", limit ? number : NULL);
+	return CLI_DONE;
+}
+
+enum cli_exit cli_data_get(const struct cli_args *a)
+{
+	CLI_JSON_SCOPED *doc = NULL;
+	char path[CLI_PATH_MAX];
+	enum cli_exit code = make_path(a, 0, path);
+
+	if (code == CLI_DONE)
+		code = cli_call_once(a, "GET", path, NULL, &doc);
+	if (code == CLI_DONE)
+		cli_print_list(a, doc, "readings", columns, COLUMN_COUNT,
+		               "No readings. They come once the device has joined: see holdfast device list.");
+	return code;
+}
+
+/* One line for each reading, at once. */
+static void print_readings(const struct cli_args *a, const json_t *doc)
+{
+	const json_t *rows = json_object_get(doc, "readings");
+	char cell[COLUMN_COUNT][CLI_CELL_MAX];
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		const json_t *row = json_array_get(rows, i);
+
+		if (a->option[CLI_O_JSON]) {
+			cli_print_json(row);
+			continue;
+		}
+		for (size_t c = 0; c < COLUMN_COUNT; c++)
+			cli_cell(row, &columns[c], cell[c]);
+		printf("%s  %s  %s%s%s\n", cell[0], cell[1], cell[2], json_is_string(json_object_get(row, "unit")) ? " " : "",
+		       json_is_string(json_object_get(row, "unit")) ? cell[3] : "");
+	}
+	(void)fflush(stdout);
+}
+
+enum cli_exit cli_data_follow(const struct cli_args *a)
+{
+	CLI_API_SCOPED api = {0};
+	char path[CLI_PATH_MAX];
+	json_int_t cursor = 0;
+	enum cli_exit code = make_path(a, FOLLOW_FIRST, path);
+
+	if (code == CLI_DONE)
+		code = cli_api_open(a, &api);
+	while (code == CLI_DONE && !ferror(stdout)) {
+		CLI_JSON_SCOPED *doc = NULL;
+
+		code = cli_call(&api, "GET", path, NULL, FOLLOW_WAIT_MS, &doc);
+		if (code != CLI_DONE)
+			break;
+		print_readings(a, doc);
+		if (json_is_integer(json_object_get(doc, "cursor")))
+			cursor = json_integer_value(json_object_get(doc, "cursor"));
+		(void)cli_path(path, "/api/v1/devices/%s/data", a->word[0]);
+		cli_query(path, "series", a->option[CLI_O_SERIES]);
+		size_t len = 0;
+
+		while (path[len])
+			len++;
+		(void)snprintf(path + len, sizeof path - len, "%cafter=%lld&wait_ms=%d", a->option[CLI_O_SERIES] ? '&' : '?',
+		               (long long)cursor, FOLLOW_WAIT_MS);
+	}
+	return code;
+}

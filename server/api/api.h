@@ -1,0 +1,36 @@
+/* api - the REST routes: JSON in, domain verbs, JSON out. Uses: everything below; jansson. */
+#ifndef API_H
+#define API_H
+#include "command/command.h"
+#include "conf/conf.h"
+#include "facts/facts.h"
+#include "http/http.h"
+#include "keyex/keyex.h"
+#include "link/link.h"
+
+/* What the routes work on; the daemon fills it in. */
+struct api {
+	const struct conf *conf;
+	struct os_loop *loop;
+	struct db *db;
+	struct facts *facts;
+	struct session_cache *sessions;
+	struct signer_client *signer;
+	struct link *link;
+	struct keyex *keyex;
+	struct http *http;
+	struct command_limits commands;
+	const char *broker_name; /* as KeyEx tells it to devices: host, or host:port when it is not 8883 */
+	const char *server_key_base64; /* of our PEM public key */
+	const char *broker_ca_pem;
+	const char *sandbox; /* what of the sandbox holds */
+	/* Inside: */
+	struct os_timer wake;
+	uint64_t wake_mask;
+	uint64_t turns_failed;
+};
+
+/* Fills in the routes, allow and ctx of setup, and follows facts. */
+void api_init(struct api *a, struct http_setup *setup);
+
+#endif

@@ -1,0 +1,202 @@
+/* api - devices and joins. Uses: registry join command link audit; jansson. */
+#include "api/api_internal.h"
+
+#include "audit/audit.h"
+#include "join/join.h"
+#include "registry/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CODE_MAX = 64, REVOKE_MS = 5000 };
+
+static json_t *device_json(const struct api_call *c, const struct registry_identity *i)
+{
+	return json_pack("{s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "id", api_id(i->id), "type", i->type, "state",
+	                 registry_state_name(i->state), "online", link_online(c->a->link, i->id), "registered_ms", api_time(i->created_ms),
+	                 "joined_ms", api_time(i->joined_ms), "last_seen_ms", api_time(i->seen_ms), "certificate_not_after_ms",
+	                 api_time(i->certificate_ms), "revoked_ms", api_time(i->revoked_ms));
+}
+
+struct listing {
+	struct api_call *c;
+	json_t *list;
+	const char *state, *type;
+};
+
+static bool list_device(void *ctx, const struct registry_identity *i)
+{
+	struct listing *l = ctx;
+
+	if (!account_may(l->c->caller, ACCOUNT_VIEW, i->id))
+		return true;
+	if ((l->state && strcmp(l->state, registry_state_name(i->state)) != 0) || (l->type && strcmp(l->type, i->type) != 0))
+		return true;
+	return json_array_append_new(l->list, device_json(l->c, i)) == 0;
+}
+
+enum hf_err api_device_list(struct api_call *c)
+{
+	struct listing l = {c, json_array(), http_query(c->http, "state"), http_query(c->http, "type")};
+	enum hf_err err = registry_list(c->a->db, REGISTRY_DEVICE, list_device, &l);
+
+	if (err == HF_E_OK)
+		return api_reply(c, 200, json_pack("{s:o}", "devices", l.list));
+	json_decref(l.list);
+	return err;
+}
+
+static enum hf_err find_device(struct api_call *c, struct registry_identity *i)
+{
+	enum hf_err err = registry_get(c->a->db, c->device, i);
+
+	if (err == HF_E_OK && i->kind != REGISTRY_DEVICE)
+		err = HF_E_NOT_FOUND;
+	return err == HF_E_NOT_FOUND ? api_refuse(c, err, "there is no such device") : err;
+}
+
+enum hf_err api_device_get(struct api_call *c)
+{
+	struct registry_identity i;
+	enum hf_err err = find_device(c, &i);
+
+	return err != HF_E_OK ? err : api_reply(c, 200, device_json(c, &i));
+}
+
+/* --- revoke: answered once the broker has cut the session and dropped the queue ------------------------------------------- */
+
+struct cut {
+	struct http_call *http;
+	struct link *link;
+	enum hf_err err;
+	bool done;
+};
+
+static void free_cut(void *state)
+{
+	struct cut *cut = state;
+
+	link_forget(cut->link, cut);
+	free(cut);
+}
+
+static void on_cut(void *ctx, enum hf_err err)
+{
+	struct cut *cut = ctx;
+
+	cut->err = err;
+	cut->done = true;
+	http_wake(cut->http);
+}
+
+static enum hf_err revoke_now(struct api_call *c)
+{
+	struct registry_identity i;
+	enum hf_err err = find_device(c, &i);
+
+	if (err == HF_E_OK)
+		err = registry_set_state(c->a->db, c->a->facts, c->device, REGISTRY_REVOKED, 0, i.revoked_ms ? i.revoked_ms : os_now_ms());
+	if (err == HF_E_OK)
+		err = command_drop(c->a->db, c->a->facts, c->device);
+	if (err == HF_E_OK)
+		err = db_exec(c->a->db, DB_JOIN_END, DB_ARGS(db_id(c->device)), NULL);
+	session_forget(c->a->sessions, c->device);
+	return err != HF_E_OK ? err : audit_record(c->a->db, api_who(c), "device.revoked", c->device, i.type);
+}
+
+static enum hf_err revoke_start(struct api_call *c)
+{
+	struct cut *cut;
+	enum hf_err err = revoke_now(c);
+
+	if (err != HF_E_OK)
+		return err;
+	cut = calloc(1, sizeof *cut);
+	if (!cut)
+		return HF_E_MEMORY;
+	*cut = (struct cut){c->http, c->a->link, HF_E_UNREACHABLE, false};
+	c->http->state = cut;
+	c->http->free_state = free_cut;
+	c->http->deadline_ms = os_monotonic_ms() + REVOKE_MS;
+	c->wait = link_await(c->a->link, c->device, on_cut, cut) == HF_E_OK;
+	return HF_E_OK;
+}
+
+enum hf_err api_device_revoke(struct api_call *c)
+{
+	if (!c->http->state) {
+		enum hf_err err = revoke_start(c);
+
+		if (err != HF_E_OK || c->wait)
+			return err;
+	}
+	const struct cut *cut = c->http->state;
+	bool confirmed = cut->done && cut->err == HF_E_OK;
+
+	return api_reply(c, confirmed ? 200 : 202,
+	                 json_pack("{s:o, s:s, s:b}", "id", api_id(c->device), "state", "revoked", "confirmed", confirmed));
+}
+
+/* --- joins -------------------------------------------------------------------------------------------------------------------- */
+
+static bool list_join(void *ctx, const struct join_row *j)
+{
+	struct listing *l = ctx;
+
+	if (!account_may(l->c->caller, ACCOUNT_VIEW, j->device))
+		return true;
+	return json_array_append_new(l->list, json_pack("{s:o, s:s, s:s, s:s, s:I, s:I}", "device", api_id(j->device), "type", j->type,
+	                                                "kind", j->kind, "state", "waiting", "requested_ms", (json_int_t)j->requested_ms,
+	                                                "expires_ms", (json_int_t)j->expires_ms)) == 0;
+}
+
+enum hf_err api_join_list(struct api_call *c)
+{
+	struct listing l = {.c = c, .list = json_array()};
+	enum hf_err err = join_list(c->a->db, os_now_ms(), list_join, &l);
+
+	if (err == HF_E_OK)
+		return api_reply(c, 200, json_pack("{s:o}", "joins", l.list));
+	json_decref(l.list);
+	return err;
+}
+
+static enum hf_err explain(struct api_call *c, enum hf_err err)
+{
+	if (err == HF_E_MISMATCH) {
+		c->keep = true; /* the try counts */
+		return api_refuse(c, err, "that is not the code which was sent to this device; look at the device again, or refuse the join");
+	}
+	return err == HF_E_NOT_FOUND ? api_refuse(c, err, "no join of this device waits; it may have expired, the device will ask again") : err;
+}
+
+enum hf_err api_join_approve(struct api_call *c)
+{
+	struct hf_span code = {0};
+	char text[CODE_MAX + 1] = "";
+	bool compared = json_is_true(json_object_get(c->body, "compared"));
+	enum hf_err err = HF_E_OK;
+
+	if (!compared)
+		err = api_text(c, "code", CODE_MAX, &code);
+	if (err == HF_E_INPUT)
+		return api_refuse(c, err, "give the \"code\" that the device shows, or \"compared\": true if you compared it yourself");
+	if (err != HF_E_OK)
+		return err;
+	if (!compared) {
+		memcpy(text, code.ptr, code.len);
+		text[code.len] = 0;
+	}
+	err = join_approve(c->a->sessions, c->device, compared ? NULL : text, api_who(c), os_now_ms());
+	hf_wipe(text, sizeof text);
+	if (err != HF_E_OK)
+		return explain(c, err);
+	return api_reply(c, 200, json_pack("{s:o, s:s}", "device", api_id(c->device), "state", "joined"));
+}
+
+enum hf_err api_join_refuse(struct api_call *c)
+{
+	enum hf_err err = join_refuse(c->a->sessions, c->device, api_who(c), os_now_ms());
+
+	return err != HF_E_OK ? explain(c, err) : api_reply(c, 200, json_pack("{s:o, s:s}", "device", api_id(c->device), "state", "refused"));
+}

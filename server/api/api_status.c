@@ -1,0 +1,96 @@
+/* api - health, status, metrics. Uses: registry join alert link session http; jansson. */
+#include "api/api_internal.h"
+
+#include "alert/alert.h"
+#include "join/join.h"
+#include "registry/registry.h"
+
+enum { METRICS_MAX = 65536 };
+
+enum hf_err api_healthz(struct api_call *c)
+{
+	return api_reply(c, 200, json_pack("{s:b}", "ok", 1));
+}
+
+struct numbers {
+	int64_t registered, joined, revoked, joins, alerts;
+};
+
+static enum hf_err count_all(struct api_call *c, struct numbers *n)
+{
+	struct db *db = c->a->db;
+	enum hf_err err = registry_count(db, REGISTRY_REGISTERED, &n->registered);
+
+	if (err == HF_E_OK)
+		err = registry_count(db, REGISTRY_JOINED, &n->joined);
+	if (err == HF_E_OK)
+		err = registry_count(db, REGISTRY_REVOKED, &n->revoked);
+	if (err == HF_E_OK)
+		err = join_count(db, os_now_ms(), &n->joins);
+	return err == HF_E_OK ? alert_count(db, &n->alerts) : err;
+}
+
+enum hf_err api_status(struct api_call *c)
+{
+	struct numbers n;
+	enum hf_err err = count_all(c, &n);
+
+	if (err != HF_E_OK)
+		return err;
+	return api_reply(
+		c, 200,
+		json_pack("{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:{s:b, s:I}, s:{s:I, s:I, s:I, s:I}, s:I, s:I}", "version",
+	              HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self), "name", c->a->conf->name, "sandbox",
+	              c->a->sandbox, "signer", "up", c->a->signer->watch.loop != NULL, "broker", "up", link_up(c->a->link), "database", "up", 1,
+	              "size_bytes", (json_int_t)db_size_bytes(c->a->db), "devices", "registered", (json_int_t)n.registered, "joined",
+	              (json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online", (json_int_t)link_online_count(c->a->link),
+	              "joins_pending", (json_int_t)n.joins, "alerts", (json_int_t)n.alerts));
+}
+
+static void metric(struct os_buf *b, const char *name, const char *labels, uint64_t value)
+{
+	os_buf_format(b, "holdfast_%s%s %llu\n", name, labels, (unsigned long long)value);
+}
+
+static void refusals(struct os_buf *b, const struct link_counts *l)
+{
+	for (unsigned e = 1; e < HF_E_COUNT_; e++)
+		if (l->refused[e] > 0)
+			os_buf_format(b, "holdfast_messages_refused_total{error=\"%s\"} %llu\n", hf_err_name((enum hf_err)e),
+			              (unsigned long long)l->refused[e]);
+}
+
+enum hf_err api_metrics(struct api_call *c)
+{
+	const struct link_counts *l = link_counts(c->a->link);
+	const struct session_counts *s = &c->a->sessions->counts;
+	const struct http_counts *h = http_counts(c->a->http);
+	struct numbers n;
+	OS_BUF_SCOPED b = os_buf_of(METRICS_MAX);
+	enum hf_err err = count_all(c, &n);
+
+	if (err != HF_E_OK)
+		return err;
+	metric(&b, "devices", "{state=\"registered\"}", (uint64_t)n.registered);
+	metric(&b, "devices", "{state=\"joined\"}", (uint64_t)n.joined);
+	metric(&b, "devices", "{state=\"revoked\"}", (uint64_t)n.revoked);
+	metric(&b, "devices_online", "", link_online_count(c->a->link));
+	metric(&b, "joins_pending", "", (uint64_t)n.joins);
+	metric(&b, "alerts_open", "", (uint64_t)n.alerts);
+	metric(&b, "messages_received_total", "", s->received);
+	metric(&b, "messages_repeated_total", "", s->repeated);
+	metric(&b, "messages_sent_total", "", l->sent);
+	refusals(&b, l);
+	metric(&b, "broker_refused_total", "", l->broker_refused);
+	metric(&b, "broker_kicked_total", "", l->broker_kicked);
+	metric(&b, "broker_events_lost_total", "", l->broker_lost);
+	metric(&b, "broker_up", "", link_up(c->a->link));
+	metric(&b, "signer_refused_total", "", c->a->signer->refused);
+	metric(&b, "http_requests_total", "", h->requests);
+	metric(&b, "http_refused_total", "", h->refused);
+	metric(&b, "http_body_too_big_total", "", h->too_big);
+	metric(&b, "turns_failed_total", "", c->a->turns_failed);
+	metric(&b, "database_bytes", "", (uint64_t)db_size_bytes(c->a->db));
+	http_reply(c->http, 200, "text/plain; version=0.0.4", os_buf_span(&b));
+	return HF_E_OK;
+}

@@ -1,0 +1,393 @@
+/* daemon - the server process: opens everything, ties it to the turn of the loop, closes everything. Uses: all server modules.
+ * One turn = one transaction: what handlers said leaves only after COMMIT. */
+#include "daemon/daemon.h"
+
+#include "account/account.h"
+#include "api/api.h"
+#include "audit/audit.h"
+#include "port/openssl/openssl.h"
+#include "sandbox/sandbox.h"
+#include "type/type.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+enum { HOUSEKEEPING_MS = 1000, PEM_MAX = 65536, PORT_OF_THE_REFERENCE = 8883, FAILED_PAUSE_MS = 100 };
+
+struct server {
+	const struct conf *conf;
+	struct os_loop loop;
+	struct os_watch signals;
+	struct os_timer housekeeping;
+	struct db *db;
+	struct facts facts;
+	struct session_cache sessions;
+	struct signer_client signer;
+	struct keyex keyex;
+	struct link *link;
+	struct http *http;
+	struct api api;
+	struct hf_seal_key *access_key;
+	struct os_buf web_key, web_cert, broker_ca, server_key_base64;
+	char broker_name[CONF_TEXT_MAX + 8], first_name[CONF_TEXT_MAX];
+	char self_cert[8192], control_cert[8192], table_file[CONF_PATH_MAX];
+	bool signer_gone;
+};
+
+static bool failed(const char *what, enum hf_err err)
+{
+	if (err != HF_E_OK)
+		os_log(OS_LOG_FAILED, "what=\"%s\" why=\"%s\"", what, hf_err_text(err));
+	return err != HF_E_OK;
+}
+
+static enum hf_err read_place(const struct server *s, enum conf_place place, struct os_buf *out)
+{
+	char path[CONF_PATH_MAX];
+
+	conf_place(s->conf, place, path);
+	enum hf_err err = os_read_file(path, out);
+
+	(void)failed(path, err);
+	return err;
+}
+
+static enum hf_err read_place_id(const struct server *s, enum conf_place place, uint64_t *out)
+{
+	char path[CONF_PATH_MAX];
+
+	conf_place(s->conf, place, path);
+	enum hf_err err = os_read_id(path, out);
+
+	(void)failed(path, err);
+	return err;
+}
+
+/* --- the turn ------------------------------------------------------------------------------------------------------------- */
+
+static void turn_end(void *ctx)
+{
+	struct server *s = ctx;
+	bool committed = !link_turn_failed(s->link) && db_commit(s->db) == HF_E_OK;
+
+	if (!committed) {
+		db_rollback(s->db);
+		s->api.turns_failed++;
+		os_log(OS_LOG_COMMIT_FAILED, "count=%llu", (unsigned long long)s->api.turns_failed);
+	}
+	session_turn_done(&s->sessions, committed);
+	facts_turn_done(&s->facts, committed);
+	link_turn_done(s->link, committed);
+	http_turn_done(s->http, committed);
+	if (db_commit(s->db) != HF_E_OK) /* what subscribers read */
+		db_rollback(s->db);
+	if (!committed)
+		usleep(FAILED_PAUSE_MS * 1000); /* a full disk must not become a busy loop */
+}
+
+static void on_housekeeping(struct os_timer *t)
+{
+	struct server *s = t->ctx;
+	int64_t now = os_now_ms(), gone = 0;
+
+	if (failed("expire registrations", registry_expire(s->db, now, &gone)) || failed("expire joins", join_expire(&s->sessions, now)) ||
+	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
+	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
+		db_rollback(s->db);
+	os_timer_set(&s->loop, t, os_monotonic_ms() + HOUSEKEEPING_MS);
+}
+
+static void on_signal(struct os_watch *w, uint32_t events)
+{
+	struct server *s = w->ctx;
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(w->fd, &info, sizeof info) == sizeof info)
+		os_loop_stop(&s->loop);
+}
+
+static void on_signer_lost(void *ctx)
+{
+	struct server *s = ctx;
+
+	s->signer_gone = true;
+	os_loop_stop(&s->loop);
+}
+
+/* --- opening ---------------------------------------------------------------------------------------------------------------- */
+
+static enum hf_err open_signals(struct server *s)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+		return HF_E_IO;
+	s->signals = (struct os_watch){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .on_ready = on_signal, .ctx = s};
+	return s->signals.fd >= 0 ? os_watch_set(&s->loop, &s->signals, OS_READ) : HF_E_IO;
+}
+
+static enum hf_err open_database(struct server *s)
+{
+	char path[CONF_PATH_MAX];
+	const char *why = "";
+
+	conf_place(s->conf, CONF_PLACE_DB, path);
+	enum hf_err err = db_open(path, &s->db, &why);
+
+	if (err != HF_E_OK)
+		os_log(OS_LOG_FAILED, "what=\"open the database\" file=%s why=\"%s\"", path, why);
+	return err;
+}
+
+/* The file is the parent's; the server may only fill it. */
+static enum hf_err write_token(const struct server *s, const char *text)
+{
+	char path[CONF_PATH_MAX];
+
+	conf_place(s->conf, CONF_PLACE_ADMIN_TOKEN, path);
+	int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	size_t len = strlen(text);
+	bool ok = fd >= 0 && write(fd, text, len) == (ssize_t)len && write(fd, "\n", 1) == 1 && fsync(fd) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok ? HF_E_OK : HF_E_IO;
+}
+
+static enum hf_err make_admin(struct server *s)
+{
+	struct account_token t = {.name = "first admin", .role = "admin", .scope = ACCOUNT_EVERYTHING};
+	char text[ACCOUNT_TOKEN_TEXT_MAX];
+	int64_t admins = 0, id = 0, now = os_now_ms();
+	enum hf_err err = account_admins(s->db, now, &admins);
+
+	if (err != HF_E_OK || admins > 0)
+		return err;
+	err = account_token_new(s->db, &t, now, &id, text);
+	if (err == HF_E_OK)
+		err = write_token(s, text);
+	hf_wipe(text, sizeof text);
+	return err != HF_E_OK ? err : audit_record(s->db, "server", "token.made", 0, "the first admin token; see admin.token");
+}
+
+/* Our own server in the registry, so that KeyEx gives out its key and the broker knows it. */
+static enum hf_err register_self(struct server *s, uint64_t self, const struct hf_seal_key *key)
+{
+	struct registry_identity i = {.id = self, .kind = REGISTRY_SERVER, .state = REGISTRY_JOINED, .type = "c2-server",
+	                              .created_ms = os_now_ms()}, old;
+	struct hf_wr w = hf_wr_of(i.key, sizeof i.key);
+	enum hf_err err = hf_openssl_write(key, HF_OPENSSL_PUBLIC_DER, &w);
+
+	i.key_len = w.len;
+	if (err == HF_E_OK)
+		err = registry_get(s->db, self, &old);
+	if (err == HF_E_NOT_FOUND)
+		return registry_add(s->db, &i, 0);
+	if (err == HF_E_OK && !hf_span_equal(hf_span_of(old.key, old.key_len), hf_span_of(i.key, i.key_len))) {
+		os_log(OS_LOG_FAILED, "what=\"the database knows this server's id with another key\" do=\"restore the key directory of this universe\"");
+		return HF_E_KEY;
+	}
+	return err;
+}
+
+static enum hf_err open_identity(struct server *s)
+{
+	OS_BUF_SCOPED pem = os_buf_of(PEM_MAX);
+	OS_BUF_SCOPED keyex_pem = os_buf_of(PEM_MAX);
+	char base64[PEM_MAX / 8];
+	struct hf_wr w = hf_wr_of(base64, sizeof base64);
+	struct hf_seal_key *key = NULL;
+	uint64_t self = 0;
+	enum hf_err err = read_place_id(s, CONF_PLACE_C2_ID, &self);
+
+	if (err == HF_E_OK)
+		err = read_place_id(s, CONF_PLACE_KEYEX_ID, &s->keyex.id);
+	if (err == HF_E_OK)
+		err = read_place(s, CONF_PLACE_C2_PUB, &pem);
+	if (err == HF_E_OK)
+		err = hf_openssl_public_pem(os_buf_span(&pem), &key);
+	if (err == HF_E_OK)
+		err = read_place(s, CONF_PLACE_KEYEX_PUB, &keyex_pem);
+	if (err == HF_E_OK)
+		err = hf_openssl_public_pem(os_buf_span(&keyex_pem), &s->keyex.public_key);
+	if (err == HF_E_OK)
+		err = register_self(s, self, key);
+	hf_openssl_key_free(key);
+	hf_wr_base64(&w, os_buf_span(&pem));
+	os_buf_put(&s->server_key_base64, hf_wr_span(&w));
+	s->keyex.default_c2 = self;
+	session_cache_init(&s->sessions, s->db, &s->facts, self);
+	return err;
+}
+
+/* A certificate of the signer for our new access key, for 24 h. */
+static enum hf_err ask_certificate(int signer_fd, bool control, struct hf_span spki, char *pem, size_t cap)
+{
+	uint8_t payload[1024], answer[SIGNER_REPLY_MAX];
+	struct hf_wr w = hf_wr_of(payload, sizeof payload), a = hf_wr_of(answer, sizeof answer), out = hf_wr_of(pem, cap);
+
+	hf_wr_be(&w, control, 1);
+	hf_wr_put(&w, spki);
+	enum hf_err err = w.err != HF_E_OK ? w.err : signer_ask_now(signer_fd, SIGNER_ACCESS_CERT, hf_wr_span(&w), &a);
+
+	if (err != HF_E_OK || a.len < 8)
+		return err != HF_E_OK ? err : HF_E_UNREACHABLE;
+	hf_wr_put(&out, hf_span_of(answer + 8, a.len - 8));
+	hf_wr_nul(&out);
+	return out.err;
+}
+
+static enum hf_err open_access(struct server *s, int signer_fd)
+{
+	uint8_t der[256];
+	struct hf_wr w = hf_wr_of(der, sizeof der);
+	enum hf_err err = hf_openssl_generate(HF_OPENSSL_P256, &s->access_key);
+
+	if (err == HF_E_OK)
+		err = hf_openssl_write(s->access_key, HF_OPENSSL_PUBLIC_DER, &w);
+	if (err == HF_E_OK)
+		err = ask_certificate(signer_fd, false, hf_wr_span(&w), s->self_cert, sizeof s->self_cert);
+	if (err == HF_E_OK)
+		err = ask_certificate(signer_fd, true, hf_wr_span(&w), s->control_cert, sizeof s->control_cert);
+	if (err == HF_E_OK)
+		err = signer_client_init(&s->signer, &s->loop, signer_fd, on_signer_lost, s);
+	return err;
+}
+
+static enum hf_err open_link(struct server *s)
+{
+	conf_place(s->conf, CONF_PLACE_BROKER_TABLE, s->table_file);
+	struct link_setup setup = {
+		.host = s->first_name,
+		.port = conf_mqtt_port(s->conf),
+		.broker_ca_pem = os_buf_cstr(&s->broker_ca),
+		.table_file = s->table_file,
+		.loop = &s->loop,
+		.db = s->db,
+		.facts = &s->facts,
+		.sessions = &s->sessions,
+		.signer = &s->signer,
+		.joins = {s->conf->join_ttl_s * 1000, s->conf->joins_max},
+		.access_key = s->access_key,
+		.self_cert_pem = s->self_cert,
+		.control_cert_pem = s->control_cert,
+	};
+
+	return link_start(&setup, &s->link);
+}
+
+static enum hf_err open_http(struct server *s)
+{
+	s->keyex = (struct keyex){s->db, &s->facts, s->keyex.public_key, s->keyex.id, s->keyex.default_c2,
+	                          s->conf->registration_ttl_s * 1000, s->conf->registrations_max, s->conf->certificate_days};
+	s->api = (struct api){
+		.conf = s->conf,
+		.loop = &s->loop,
+		.db = s->db,
+		.facts = &s->facts,
+		.sessions = &s->sessions,
+		.signer = &s->signer,
+		.link = s->link,
+		.keyex = &s->keyex,
+		.commands = {s->conf->action_timeout_s * 1000, s->conf->commands_open_max},
+		.broker_name = s->broker_name,
+		.server_key_base64 = os_buf_cstr(&s->server_key_base64),
+		.broker_ca_pem = os_buf_cstr(&s->broker_ca),
+		.sandbox = sandbox_level(),
+	};
+	struct http_setup setup = {
+		.listen = s->conf->listen,
+		.port = (uint16_t)conf_https_port(s->conf),
+		.key_pem = os_buf_cstr(&s->web_key),
+		.certificate_pem = os_buf_cstr(&s->web_cert),
+		.body_max = (size_t)s->conf->http_body_max,
+		.connections_max = (unsigned)s->conf->http_connections_max,
+		.timeout_s = (unsigned)s->conf->http_timeout_s,
+	};
+
+	api_init(&s->api, &setup);
+	enum hf_err err = http_start(&s->loop, &setup, &s->http);
+
+	s->api.http = s->http;
+	return err;
+}
+
+static enum hf_err open_files(struct server *s, int web_key_fd)
+{
+	const char *name = s->conf->name;
+	size_t len = strcspn(name, " ");
+	unsigned port = conf_mqtt_port(s->conf);
+
+	snprintf(s->first_name, sizeof s->first_name, "%.*s", (int)len, name);
+	if (port == PORT_OF_THE_REFERENCE)
+		snprintf(s->broker_name, sizeof s->broker_name, "%s", s->first_name);
+	else
+		snprintf(s->broker_name, sizeof s->broker_name, "%s:%u", s->first_name, port);
+	s->web_key = s->web_cert = s->broker_ca = s->server_key_base64 = os_buf_of(PEM_MAX);
+	enum hf_err err = os_read_fd(web_key_fd, &s->web_key);
+
+	close(web_key_fd);
+	if (err == HF_E_OK)
+		err = read_place(s, CONF_PLACE_WEB_CERT, &s->web_cert);
+	return err == HF_E_OK ? read_place(s, CONF_PLACE_BROKER_CA_CERT, &s->broker_ca) : err;
+}
+
+static bool open_all(struct server *s, int signer_fd, int web_key_fd)
+{
+	return !failed("start the loop", os_loop_init(&s->loop)) && !failed("signals", open_signals(s)) &&
+	       !failed("read keys and certificates", open_files(s, web_key_fd)) && !failed("open the database", open_database(s)) &&
+	       !failed("read this server's identity", open_identity(s)) && !failed("install profiles", type_install(s->db, os_now_ms())) &&
+	       !failed("make the first admin token", make_admin(s)) && !failed("commit", db_commit(s->db)) &&
+	       !failed("get an access certificate from the signer", open_access(s, signer_fd)) && !failed("start the link", open_link(s)) &&
+	       !failed("listen for HTTPS", open_http(s));
+}
+
+static void close_all(struct server *s)
+{
+	http_stop(s->http);
+	link_stop(s->link);
+	session_cache_release(&s->sessions);
+	hf_openssl_key_free(s->access_key);
+	hf_openssl_key_free(s->keyex.public_key);
+	if (s->db && db_commit(s->db) != HF_E_OK)
+		os_log(OS_LOG_COMMIT_FAILED, "at=stop");
+	db_close(s->db);
+	os_buf_release(&s->web_key);
+	os_buf_release(&s->web_cert);
+	os_buf_release(&s->broker_ca);
+	os_buf_release(&s->server_key_base64);
+	os_loop_release(&s->loop);
+}
+
+int server_main(const struct conf *c, int signer_fd, int web_key_fd)
+{
+	struct server *s = calloc(1, sizeof *s);
+	int code = 1;
+
+	if (!s)
+		return code;
+	s->conf = c;
+	if (open_all(s, signer_fd, web_key_fd)) {
+		s->loop.turn_end = turn_end;
+		s->loop.ctx = s;
+		s->housekeeping = (struct os_timer){.on_due = on_housekeeping, .ctx = s};
+		os_timer_set(&s->loop, &s->housekeeping, os_monotonic_ms() + HOUSEKEEPING_MS);
+		os_log(OS_LOG_STARTED, "https=%s:%u mqtt=%s sandbox=\"%s\"", c->listen, conf_https_port(c), s->broker_name, sandbox_level());
+		code = os_loop_run(&s->loop) == HF_E_OK && !s->signer_gone ? 0 : 1;
+		os_log(OS_LOG_STOPPED, "code=%d", code);
+	}
+	close_all(s);
+	free(s);
+	return code;
+}

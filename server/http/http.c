@@ -1,0 +1,347 @@
+/* http - libmicrohttpd in our loop: a request is handled inside the turn and answered after its commit.
+ * Uses: base os; libmicrohttpd. Traps and recipes: docs/adr/0003-http.md. */
+#include "http/http_internal.h"
+
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { RUNS_A_TURN = 64, FLOOR_MS = 2, REPLY_MAX = 16 * 1024 * 1024, PER_ADDRESS = 512 };
+
+/* TLS 1.2 and 1.3, forward secrecy and authenticated encryption only. */
+static const char tls_priority[] = "NONE:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-ECDSA:+ECDHE-RSA:+AES-256-GCM:+AES-128-GCM:"
+                                   "+CHACHA20-POLY1305:+AEAD:+SIGN-ALL:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:+GROUP-SECP256R1:+GROUP-X25519:"
+                                   "+GROUP-SECP384R1:+COMP-NULL:+CTYPE-X509:%SAFE_RENEGOTIATION:%SERVER_PRECEDENCE";
+
+struct http {
+	struct os_loop *loop;
+	struct http_setup setup;
+	struct MHD_Daemon *daemon;
+	struct os_watch watch;
+	struct os_timer tick, deadline;
+	struct http_call *calls; /* all that live */
+	bool progress, stopping;
+	struct http_counts counts;
+};
+
+static void set_deadline(struct http *h)
+{
+	int64_t first = INT64_MAX;
+
+	for (struct http_call *c = h->calls; c; c = c->next)
+		if (c->phase == HTTP_PARKED && c->deadline_ms < first)
+			first = c->deadline_ms;
+	if (first == INT64_MAX)
+		os_timer_clear(h->loop, &h->deadline);
+	else
+		os_timer_set(h->loop, &h->deadline, first);
+}
+
+/* Runs the handler; whatever it says leaves only after the commit. */
+static void handle(struct http_call *c)
+{
+	enum http_verdict v = c->route->handler(c);
+
+	c->phase = v == HTTP_DONE ? HTTP_ANSWERED : HTTP_PARKED;
+	if (v == HTTP_WAIT) {
+		c->http->counts.parked++;
+		set_deadline(c->http);
+	}
+}
+
+void http_wake(struct http_call *c)
+{
+	if (c->phase == HTTP_PARKED)
+		handle(c);
+}
+
+void http_wake_all(struct http *h, uint64_t mask)
+{
+	for (struct http_call *c = h->calls; c; c = c->next)
+		if (c->phase == HTTP_PARKED && (c->wake_mask & mask))
+			handle(c);
+}
+
+static void on_deadline(struct os_timer *t)
+{
+	struct http *h = t->ctx;
+	int64_t now = os_monotonic_ms();
+
+	for (struct http_call *c = h->calls; c; c = c->next)
+		if (c->phase == HTTP_PARKED && c->deadline_ms <= now)
+			handle(c);
+	set_deadline(h);
+}
+
+static struct http_call *call_new(struct http *h, struct MHD_Connection *connection, const char *url)
+{
+	struct http_call *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return NULL;
+	c->http = h;
+	c->ctx = h->setup.ctx;
+	c->connection = connection;
+	c->body = os_buf_of(h->setup.body_max);
+	c->reply = os_buf_of(REPLY_MAX);
+	c->content_type = "application/json";
+	snprintf(c->path, sizeof c->path, "%s", url);
+	c->next = h->calls;
+	if (h->calls)
+		h->calls->prev = c;
+	h->calls = c;
+	h->counts.requests++;
+	return c;
+}
+
+static void call_free(struct http_call *c)
+{
+	if (c->prev)
+		c->prev->next = c->next;
+	else
+		c->http->calls = c->next;
+	if (c->next)
+		c->next->prev = c->prev;
+	if (c->free_state)
+		c->free_state(c->state);
+	if (c->free_caller)
+		c->free_caller(c->caller);
+	os_buf_release(&c->body);
+	os_buf_release(&c->reply);
+	free(c);
+}
+
+static enum MHD_Result send_reply(struct http_call *c)
+{
+	struct MHD_Response *r = MHD_create_response_from_buffer(c->reply.len, c->reply.ptr ? (void *)c->reply.ptr : (void *)"",
+	                                                         MHD_RESPMEM_MUST_COPY);
+	if (!r)
+		return MHD_NO;
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->content_type);
+	MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	if (c->status == MHD_HTTP_UNAUTHORIZED)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+	enum MHD_Result result = MHD_queue_response(c->connection, c->status, r);
+
+	MHD_destroy_response(r);
+	c->phase = HTTP_SENDING;
+	if (c->refused)
+		c->http->counts.refused++;
+	return result;
+}
+
+/* Everything that can refuse a request before its handler runs. */
+static enum hf_err admit(struct http_call *c, const char *method)
+{
+	enum hf_err err = http_route_find(&c->http->setup, method, c);
+
+	if (err != HF_E_OK)
+		return err;
+	if (c->body.err != HF_E_OK)
+		return c->body.err;
+	if (c->http->stopping)
+		return HF_E_BUSY;
+	return c->http->setup.allow(c);
+}
+
+static void dispatch(struct http_call *c, const char *method)
+{
+	enum hf_err err = admit(c, method);
+
+	if (err == HF_E_OK) {
+		handle(c);
+	} else {
+		http_fail(c, err, err == HF_E_NOT_FOUND ? "no such path; docs/protocol.md lists them" : NULL);
+		c->phase = HTTP_ANSWERED;
+		os_log(OS_LOG_HTTP_REFUSED, "status=%u path=%s", c->status, c->path);
+	}
+	c->suspended = true;
+	MHD_suspend_connection(c->connection);
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
+                                  const char *version, const char *upload, size_t *upload_len, void **slot)
+{
+	struct http *h = ctx;
+	struct http_call *c = *slot;
+
+	(void)version;
+	h->progress = true;
+	if (!c) {
+		*slot = c = call_new(h, connection, url);
+		return c ? MHD_YES : MHD_NO;
+	}
+	if (*upload_len > 0) {
+		os_buf_put(&c->body, hf_span_of(upload, *upload_len));
+		if (c->body.err == HF_E_TOO_BIG)
+			h->counts.too_big++;
+		*upload_len = 0;
+		return MHD_YES;
+	}
+	if (c->phase == HTTP_READING) {
+		dispatch(c, method);
+		return MHD_YES;
+	}
+	return send_reply(c);
+}
+
+static void on_completed(void *ctx, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why)
+{
+	(void)ctx, (void)connection, (void)why;
+	if (*slot)
+		call_free(*slot);
+	*slot = NULL;
+}
+
+void http_turn_done(struct http *h, bool committed)
+{
+	for (struct http_call *c = h->calls; c; c = c->next) {
+		if (c->phase != HTTP_ANSWERED || !c->suspended)
+			continue;
+		if (!committed && c->status < 400) {
+			http_fail(c, HF_E_DATABASE, NULL);
+			h->counts.errors++;
+		}
+		c->suspended = false;
+		MHD_resume_connection(c->connection);
+	}
+}
+
+/* libmicrohttpd asks for no pause at all while a TLS handshake is unfinished: without a floor that spins a core. */
+static void run(struct http *h)
+{
+	MHD_UNSIGNED_LONG_LONG left = 0;
+	unsigned runs = 0;
+	int wait;
+
+	do {
+		h->progress = false;
+		MHD_run(h->daemon);
+		wait = MHD_get_timeout(h->daemon, &left) == MHD_YES;
+	} while (wait && left == 0 && h->progress && ++runs < RUNS_A_TURN);
+	if (!wait)
+		os_timer_clear(h->loop, &h->tick);
+	else
+		os_timer_set(h->loop, &h->tick, os_monotonic_ms() + (left < FLOOR_MS ? FLOOR_MS : left > 60000 ? 60000 : (int64_t)left));
+}
+
+static void on_tick(struct os_timer *t)
+{
+	run(t->ctx);
+}
+
+static void on_ready(struct os_watch *w, uint32_t events)
+{
+	(void)events;
+	run(w->ctx);
+}
+
+static void on_library_log(void *ctx, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+static void on_library_log(void *ctx, const char *fmt, va_list args)
+{
+	char text[256];
+
+	(void)ctx;
+	vsnprintf(text, sizeof text, fmt, args);
+	text[strcspn(text, "\n")] = 0;
+	os_log(OS_LOG_HTTP_TLS, "why=\"%s\"", text);
+}
+
+/* %XX as usual, but %00 stays as it is, so that it cannot cut a path short. */
+static size_t unescape(void *ctx, struct MHD_Connection *connection, char *s)
+{
+	char *to = s;
+
+	(void)ctx, (void)connection;
+	for (const char *p = s; *p;) {
+		uint8_t byte = 0;
+		struct hf_wr w = hf_wr_of(&byte, 1);
+
+		if (*p == '%' && p[1] && p[2] && hf_hex_decode(hf_span_of(p + 1, 2), &w) == HF_E_OK && byte != 0) {
+			*to++ = (char)byte;
+			p += 3;
+		} else {
+			*to++ = *p++;
+		}
+	}
+	*to = 0;
+	return (size_t)(to - s);
+}
+
+static enum hf_err listen_on(struct http *h)
+{
+	const struct http_setup *s = &h->setup;
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+	const union MHD_DaemonInfo *info;
+
+	if (inet_pton(AF_INET, s->listen, &address.sin_addr) != 1)
+		return HF_E_INPUT;
+	h->daemon = MHD_start_daemon(
+		MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->port, NULL, NULL, on_request, h,
+		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
+		MHD_OPTION_HTTPS_MEM_KEY, s->key_pem, MHD_OPTION_HTTPS_MEM_CERT, s->certificate_pem, MHD_OPTION_HTTPS_PRIORITIES,
+		tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_ADDRESS,
+		MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+		on_completed, NULL, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+	if (!h->daemon)
+		return HF_E_IO;
+	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (!info)
+		return HF_E_IO;
+	h->watch = (struct os_watch){.fd = info->epoll_fd, .on_ready = on_ready, .ctx = h};
+	return os_watch_set(h->loop, &h->watch, OS_READ);
+}
+
+enum hf_err http_start(struct os_loop *loop, const struct http_setup *setup, struct http **out)
+{
+	struct http *h = calloc(1, sizeof *h);
+
+	if (!h)
+		return HF_E_MEMORY;
+	h->loop = loop;
+	h->setup = *setup;
+	h->tick = (struct os_timer){.on_due = on_tick, .ctx = h};
+	h->deadline = (struct os_timer){.on_due = on_deadline, .ctx = h};
+	enum hf_err err = listen_on(h);
+
+	if (err != HF_E_OK) {
+		http_stop(h);
+		return err;
+	}
+	*out = h;
+	return HF_E_OK;
+}
+
+void http_stop(struct http *h)
+{
+	if (!h)
+		return;
+	h->stopping = true;
+	for (struct http_call *c = h->calls; c; c = c->next) {
+		if (!c->suspended)
+			continue;
+		if (c->phase == HTTP_PARKED)
+			http_fail(c, HF_E_BUSY, "the server is stopping");
+		c->phase = HTTP_ANSWERED;
+		c->suspended = false;
+		MHD_resume_connection(c->connection);
+	}
+	os_watch_clear(&h->watch);
+	os_timer_clear(h->loop, &h->tick);
+	os_timer_clear(h->loop, &h->deadline);
+	if (h->daemon) {
+		MHD_run(h->daemon);
+		MHD_stop_daemon(h->daemon);
+	}
+	free(h);
+}
+
+const struct http_counts *http_counts(const struct http *h)
+{
+	return &h->counts;
+}

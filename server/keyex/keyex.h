@@ -1,0 +1,45 @@
+/* keyex - the key-exchange service: registration, proof of the key, access certificates, public keys, C2 servers.
+ * Knows no HTTP and no JSON. Uses: base seal port/openssl os db facts audit registry type ca. Source: srup-v5 section 8. */
+#ifndef KEYEX_H
+#define KEYEX_H
+#include "base/base.h"
+#include "db/db.h"
+#include "facts/facts.h"
+#include "seal/seal.h"
+
+enum { KEYEX_CSR_MAX = 16384, KEYEX_PEM_MAX = 8192 };
+
+struct keyex {
+	struct db *db;
+	struct facts *facts;
+	struct hf_seal_key *public_key; /* KeyEx's own; its private half is the signer's */
+	uint64_t id, default_c2;
+	int64_t ttl_ms, half_made_max, certificate_days;
+};
+
+/* A device registers: id text, key body, type. Errors: ID, KEY, INPUT (type), EXISTS, FULL, DATABASE. */
+HF_NODISCARD enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span type, int64_t now_ms);
+/* It proves its key: PSS over the id text. Errors: ID, NOT_FOUND, TEXT, SIGNATURE, DENIED (revoked), DATABASE. */
+HF_NODISCARD enum hf_err keyex_validate(struct keyex *k, struct hf_span id, struct hf_span signature, int64_t now_ms);
+/* It asks for its access certificate: base64 of the CSR's PEM, PSS over that PEM. What is certified is out_key alone, under the id
+ * that was proven. Errors: as keyex_validate, STATE (key never proven), INPUT, KEY. Free out_key with hf_openssl_key_free. */
+struct keyex_access {
+	uint64_t id;
+	int64_t days;
+	struct hf_seal_key *key;
+};
+HF_NODISCARD enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature,
+                                      struct keyex_access *out);
+/* Its certificate was made: now it is registered. Errors: DENIED (revoked meanwhile), NOT_FOUND, DATABASE. */
+HF_NODISCARD enum hf_err keyex_certified(struct keyex *k, uint64_t id, struct hf_span serial, int64_t not_after_ms, int64_t now_ms);
+/* base64 of the PEM public key; the type's text. Not of half-made, unproven or revoked identities. Errors: ID, NOT_FOUND, DATABASE. */
+HF_NODISCARD enum hf_err keyex_key(struct keyex *k, struct hf_span id, struct hf_wr *base64);
+HF_NODISCARD enum hf_err keyex_type(struct keyex *k, struct hf_span id, struct hf_wr *type);
+/* Is that server known? Errors: ID, NOT_FOUND, DATABASE. */
+HF_NODISCARD enum hf_err keyex_server_check(struct keyex *k, struct hf_span id);
+/* A C2 server of the reference kind registers with its server token. The same one again is OK.
+ * Errors: ID, KEY, TEXT, SIGNATURE, EXPIRED, EXISTS (another key has that id), DATABASE. */
+HF_NODISCARD enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span token,
+                                               int64_t now_ms);
+
+#endif

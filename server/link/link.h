@@ -1,0 +1,57 @@
+/* link - the server at the broker: messages in, outbox and rights out, presence. Uses: base wire seal peer port/openssl os db facts
+ * audit registry type telemetry session join command signer; libmosquitto. */
+#ifndef LINK_H
+#define LINK_H
+#include "base/base.h"
+#include "db/db.h"
+#include "facts/facts.h"
+#include "join/join.h"
+#include "session/session.h"
+#include "signer/signer.h"
+
+struct link;
+
+struct link_setup {
+	const char *host;
+	unsigned port;
+	const char *broker_ca_pem; /* what the broker's certificate must hang on */
+	const char *table_file;    /* the snapshot that the broker starts from */
+	struct os_loop *loop;
+	struct db *db;
+	struct facts *facts;
+	struct session_cache *sessions;
+	struct signer_client *signer;
+	struct join_limits joins;
+	/* The server's own broker identities: key pair and certificate (PEM) as itself and as control. */
+	struct hf_seal_key *access_key;
+	const char *self_cert_pem, *control_cert_pem;
+};
+
+struct link_counts {
+	uint64_t received, sent, refused[HF_E_COUNT_], broker_refused, broker_kicked, broker_lost, tables;
+};
+
+/* Connects and stays connected, with backoff. Errors: MEMORY, CRYPTO. */
+HF_NODISCARD enum hf_err link_start(const struct link_setup *setup, struct link **out);
+/* Says goodbye and frees all. */
+void link_stop(struct link *l);
+
+/* Did a handler of this turn lose the database? Then the turn must not be committed. */
+bool link_turn_failed(const struct link *l);
+/* After the turn: acknowledgements and messages leave, or are forgotten so that the broker sends again. */
+void link_turn_done(struct link *l, bool committed);
+
+/* Is the control connection there and the broker's table ours? */
+bool link_up(const struct link *l);
+bool link_online(const struct link *l, uint64_t device);
+size_t link_online_count(const struct link *l);
+const struct link_counts *link_counts(const struct link *l);
+
+/* Calls done, in a later turn, once the broker has confirmed the next change of this identity's rights; for a revoked one, once its
+ * session is cut and its queue is gone. The change itself must be made in this turn. Errors: FULL, UNREACHABLE (link not up). */
+typedef void (*link_done)(void *ctx, enum hf_err err);
+HF_NODISCARD enum hf_err link_await(struct link *l, uint64_t id, link_done done, void *ctx);
+/* ctx goes away. */
+void link_forget(struct link *l, void *ctx);
+
+#endif

@@ -1,0 +1,110 @@
+/* link, inside - connections, waiting answers, presence. */
+#ifndef LINK_INTERNAL_H
+#define LINK_INTERNAL_H
+#include "link/link.h"
+
+#include <mosquitto.h>
+#include <openssl/types.h>
+
+enum link_role { LINK_DATA, LINK_CONTROL, LINK_OUT, LINK_CONNS };
+enum {
+	LINK_WAITS_MAX = 256,
+	LINK_LEAVING_MAX = 4096,
+	LINK_BACKOFF_MIN_MS = 50,
+	LINK_BACKOFF_MAX_MS = 5000,
+	LINK_READS_A_TURN = 64,
+	LINK_TURN_MS = 5,
+	LINK_PRESENCE_BUCKETS = 4096,
+	LINK_PRESENCE_MAX = 100000,
+	LINK_TABLE_CHUNK = 60000,
+};
+
+/* One connection to the broker. */
+struct link_conn {
+	struct link *link;
+	struct mosquitto *m;
+	struct os_watch watch;
+	struct os_timer retry, misc;
+	int64_t backoff_ms;
+	enum link_role role;
+	bool clean, up, has_read;
+	char client_id[64];
+};
+/* Somebody waits for the broker to follow. mid: of the publish that carries the change, 0 while it has not left. */
+struct link_wait {
+	uint64_t id;
+	int mid;
+	bool used, purging;
+	link_done done;
+	void *ctx;
+};
+/* A signed message that leaves after this turn's commit. */
+struct link_leaving {
+	char topic[HF_WIRE_TOPIC_MAX];
+	struct os_buf message;
+};
+struct link_presence {
+	uint64_t id;
+	unsigned count; /* connections */
+	struct link_presence *next;
+};
+/* A clean-session CONNECT under a revoked device's client ids: ends its session and empties its queue. */
+struct link_purge {
+	struct link_conn conn;
+	struct link_wait *wait;
+	unsigned step;
+	bool busy;
+};
+
+struct link {
+	struct link_setup s;
+	struct link_conn conn[LINK_CONNS];
+	SSL_CTX *tls_self, *tls_control;
+	struct link_wait wait[LINK_WAITS_MAX];
+	struct link_purge purge;
+	struct os_timer purge_retry;
+	struct link_leaving leaving[LINK_LEAVING_MAX];
+	size_t leaving_count;
+	int64_t submitted; /* highest outbox row that the signer was asked about */
+	unsigned signing;  /* asked, not answered */
+	bool resubmit;     /* some rows must be tried again once signing is 0 */
+	int table_mid;     /* publish that ends the table push; 0 = none under way */
+	bool table_known;  /* the broker has our table */
+	bool failed, profiles_changed;
+	struct link_presence *presence[LINK_PRESENCE_BUCKETS];
+	size_t present;
+	struct link_counts counts;
+};
+
+/* conn.c */
+HF_NODISCARD enum hf_err link_conn_open(struct link_conn *c, const char *client_id, SSL_CTX *tls, bool clean);
+void link_conn_close(struct link_conn *c);
+void link_conn_connect(struct link_conn *c);
+void link_conn_flush(struct link_conn *c);
+void link_conn_restart(struct link_conn *c);
+HF_NODISCARD enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX **out);
+/* Called by conn.c */
+void link_on_up(struct link_conn *c);
+void link_on_down(struct link_conn *c);
+void link_on_message(struct link_conn *c, const char *topic, struct hf_span payload);
+void link_on_published(struct link_conn *c, int mid, bool taken);
+
+/* inbound.c */
+void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload);
+/* outbox.c */
+void link_outbox_pump(struct link *l);
+void link_outbox_turn_done(struct link *l, bool committed);
+void link_outbox_resume(struct link *l);
+/* rights.c */
+void link_rights_push(struct link *l);
+void link_rights_changed(struct link *l, uint64_t id);
+void link_rights_published(struct link *l, int mid, bool taken);
+void link_rights_lost(struct link *l);
+/* purge.c */
+void link_purge_next(struct link *l);
+void link_purge_on_up(struct link *l);
+/* presence.c */
+void link_presence_event(struct link *l, struct hf_span lines);
+void link_presence_clear(struct link *l);
+
+#endif

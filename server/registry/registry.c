@@ -1,0 +1,137 @@
+/* registry - identities. Uses: base os db facts. */
+#include "registry/registry.h"
+
+#include <string.h>
+
+#define NAME_ROW(NAME, text) [REGISTRY_##NAME] = (text),
+static const char *const state_names[] = {REGISTRY_STATES(NAME_ROW)};
+static const char *const kind_names[] = {REGISTRY_KINDS(NAME_ROW)};
+
+const char *registry_state_name(enum registry_state s)
+{
+	return state_names[s];
+}
+
+const char *registry_kind_name(enum registry_kind k)
+{
+	return kind_names[k];
+}
+
+static unsigned index_of(struct hf_span text, const char *const *names, unsigned count)
+{
+	unsigned i = 0;
+
+	while (i + 1 < count && !hf_span_equal(text, hf_span_text(names[i])))
+		i++;
+	return i;
+}
+
+enum hf_err registry_add(struct db *db, const struct registry_identity *i, int64_t half_made_max)
+{
+	int64_t half_made = 0;
+	enum hf_err err = db_get_int(db, DB_IDENTITY_HALF_MADE, NULL, 0, 0, &half_made);
+
+	if (err == HF_E_OK && i->state == REGISTRY_NEW && half_made >= half_made_max)
+		err = HF_E_FULL;
+	if (err != HF_E_OK)
+		return err;
+	return db_exec(db, DB_IDENTITY_ADD,
+	               DB_ARGS(db_id(i->id), db_text(kind_names[i->kind]), db_text(i->type), db_text(state_names[i->state]),
+	                       db_bytes(hf_span_of(i->key, i->key_len)), db_int(i->created_ms),
+	                       i->expires_ms ? db_int(i->expires_ms) : db_null(), db_seq(0)),
+	               NULL);
+}
+
+static void load(const struct db_rows *r, struct registry_identity *i)
+{
+	struct hf_span key = db_col_span(r, 13);
+
+	*i = (struct registry_identity){
+		.id = db_col_id(r, 0),
+		.kind = (enum registry_kind)index_of(db_col_span(r, 1), kind_names, REGISTRY_KIND_COUNT_),
+		.state = (enum registry_state)index_of(db_col_span(r, 3), state_names, REGISTRY_STATE_COUNT_),
+		.controller = db_col_id(r, 4),
+		.created_ms = db_col_int(r, 5),
+		.expires_ms = db_col_int(r, 6),
+		.joined_ms = db_col_int(r, 7),
+		.revoked_ms = db_col_int(r, 8),
+		.seen_ms = db_col_int(r, 9),
+		.certificate_ms = db_col_int(r, 10),
+		.generation = db_col_int(r, 11),
+		.sent = db_col_seq(r, 12),
+	};
+	db_col_text(r, 2, i->type, sizeof i->type);
+	i->key_len = key.len <= sizeof i->key ? key.len : 0;
+	if (i->key_len > 0)
+		memcpy(i->key, key.ptr, i->key_len);
+}
+
+enum hf_err registry_get(struct db *db, uint64_t id, struct registry_identity *out)
+{
+	DB_ROWS_SCOPED r = db_select(db, DB_IDENTITY_GET, DB_ARGS(db_id(id)));
+
+	if (!db_step(&r))
+		return r.err != HF_E_OK ? r.err : HF_E_NOT_FOUND;
+	load(&r, out);
+	return HF_E_OK;
+}
+
+enum hf_err registry_set_state(struct db *db, struct facts *f, uint64_t id, enum registry_state state, uint64_t controller,
+                               int64_t now_ms)
+{
+	int64_t changes = 0;
+	enum hf_err err = db_exec(db, DB_IDENTITY_STATE,
+	                          DB_ARGS(db_text(state_names[state]), controller ? db_id(controller) : db_null(),
+	                                  state == REGISTRY_JOINED ? db_int(now_ms) : db_null(),
+	                                  state == REGISTRY_REVOKED ? db_int(now_ms) : db_null(), db_id(id)),
+	                          &changes);
+
+	if (err != HF_E_OK)
+		return err;
+	if (changes == 0)
+		return HF_E_NOT_FOUND;
+	facts_emit(f, FACTS_RIGHTS, id);
+	facts_emit(f, FACTS_DEVICE, id);
+	return HF_E_OK;
+}
+
+enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t reserved)
+{
+	return db_exec(db, DB_IDENTITY_SENT, DB_ARGS(db_seq(reserved), db_id(id)), NULL);
+}
+
+enum hf_err registry_seen(struct db *db, uint64_t id, int64_t now_ms)
+{
+	return db_exec(db, DB_IDENTITY_SEEN, DB_ARGS(db_int(now_ms), db_id(id)), NULL);
+}
+
+enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms, int64_t not_after_ms)
+{
+	enum hf_err err = db_exec(db, DB_CERTIFICATE_ADD, DB_ARGS(db_bytes(serial), db_id(id), db_int(now_ms), db_int(not_after_ms)), NULL);
+
+	return err != HF_E_OK ? err : db_exec(db, DB_IDENTITY_CERTIFICATE, DB_ARGS(db_int(not_after_ms), db_id(id)), NULL);
+}
+
+enum hf_err registry_expire(struct db *db, int64_t now_ms, int64_t *count)
+{
+	return db_exec(db, DB_IDENTITY_EXPIRE, DB_ARGS(db_int(now_ms)), count);
+}
+
+enum hf_err registry_list(struct db *db, enum registry_kind kind, registry_each each, void *ctx)
+{
+	DB_ROWS_SCOPED r = db_select(db, DB_IDENTITY_LIST, DB_ARGS(db_text(kind < REGISTRY_KIND_COUNT_ ? kind_names[kind] : "")));
+	bool more = true;
+
+	while (more && db_step(&r)) {
+		struct registry_identity i;
+
+		load(&r, &i);
+		more = each(ctx, &i);
+	}
+	return r.err;
+}
+
+enum hf_err registry_count(struct db *db, enum registry_state state, int64_t *count)
+{
+	return db_get_int(db, DB_IDENTITY_COUNT, DB_ARGS(db_text(state_names[state])), 0, count);
+}

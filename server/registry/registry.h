@@ -1,0 +1,49 @@
+/* registry - identities: devices and servers, their keys, states and counters. Uses: base os db facts audit. */
+#ifndef REGISTRY_H
+#define REGISTRY_H
+#include "base/base.h"
+#include "db/db.h"
+#include "facts/facts.h"
+
+/* A registration goes NEW -> PROVEN (its key was proven) -> REGISTERED (it has a certificate) -> JOINED; REVOKED is final. */
+#define REGISTRY_STATES(S) S(NEW, "new") S(PROVEN, "proven") S(REGISTERED, "registered") S(JOINED, "joined") S(REVOKED, "revoked")
+#define REGISTRY_KINDS(S) S(DEVICE, "device") S(SERVER, "server") S(REFERENCE, "reference")
+#define REGISTRY_ENUM(NAME, text) REGISTRY_##NAME,
+enum registry_state { REGISTRY_STATES(REGISTRY_ENUM) REGISTRY_STATE_COUNT_ };
+enum registry_kind { REGISTRY_KINDS(REGISTRY_ENUM) REGISTRY_KIND_COUNT_ };
+
+enum { REGISTRY_TYPE_MAX = 64, REGISTRY_KEY_MAX = 640 };
+
+struct registry_identity {
+	uint64_t id, controller; /* controller: the server that it joined, or 0 */
+	enum registry_kind kind;
+	enum registry_state state;
+	char type[REGISTRY_TYPE_MAX];
+	uint8_t key[REGISTRY_KEY_MAX]; /* DER SubjectPublicKeyInfo */
+	size_t key_len;
+	int64_t created_ms, expires_ms, joined_ms, revoked_ms, seen_ms, certificate_ms; /* 0 = never; certificate_ms: its end */
+	int64_t generation;                                                             /* of its counter, see reset */
+	uint64_t sent;                                                                  /* reserved sequence ids towards it */
+};
+
+const char *registry_state_name(enum registry_state s);
+const char *registry_kind_name(enum registry_kind k);
+
+/* Errors: EXISTS, FULL (limit of half-made registrations reached), DATABASE. */
+HF_NODISCARD enum hf_err registry_add(struct db *db, const struct registry_identity *i, int64_t half_made_max);
+/* Errors: NOT_FOUND, DATABASE. */
+HF_NODISCARD enum hf_err registry_get(struct db *db, uint64_t id, struct registry_identity *out);
+/* Changes the state (and with JOINED the controller), tells RIGHTS and DEVICE. Errors: NOT_FOUND, DATABASE. */
+HF_NODISCARD enum hf_err registry_set_state(struct db *db, struct facts *f, uint64_t id, enum registry_state state,
+                                            uint64_t controller, int64_t now_ms);
+HF_NODISCARD enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t reserved);
+HF_NODISCARD enum hf_err registry_seen(struct db *db, uint64_t id, int64_t now_ms);
+HF_NODISCARD enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms, int64_t not_after_ms);
+/* Removes half-made registrations whose time has passed; *count gets how many. */
+HF_NODISCARD enum hf_err registry_expire(struct db *db, int64_t now_ms, int64_t *count);
+typedef bool (*registry_each)(void *ctx, const struct registry_identity *i);
+/* Everything of a kind, or of all kinds (REGISTRY_KIND_COUNT_), by id; without keys. Errors: DATABASE. */
+HF_NODISCARD enum hf_err registry_list(struct db *db, enum registry_kind kind, registry_each each, void *ctx);
+HF_NODISCARD enum hf_err registry_count(struct db *db, enum registry_state state, int64_t *count);
+
+#endif

@@ -1,0 +1,208 @@
+/* session - devices in RAM. Uses: base wire seal peer port/openssl os db facts registry. */
+#include "session/session.h"
+
+#include "os/os.h"
+#include "peer/peer.h"
+#include "port/openssl/openssl.h"
+
+#include <stdlib.h>
+
+void session_cache_init(struct session_cache *c, struct db *db, struct facts *facts, uint64_t self)
+{
+	*c = (struct session_cache){.db = db, .facts = facts, .crypto = hf_openssl_crypto(), .self = self};
+}
+
+static struct session **slot_of(struct session_cache *c, uint64_t id)
+{
+	struct session **at = &c->bucket[(id * UINT64_C(0x9e3779b97f4a7c15)) >> 52];
+
+	_Static_assert(SESSION_BUCKETS == 1 << 12, "the hash gives 12 bits");
+	while (*at && (*at)->identity.id != id)
+		at = &(*at)->next;
+	return at;
+}
+
+static void drop(struct session_cache *c, struct session **at)
+{
+	struct session *s = *at;
+
+	*at = s->next;
+	hf_openssl_key_free(s->key);
+	free(s);
+	c->count--;
+}
+
+void session_forget(struct session_cache *c, uint64_t id)
+{
+	struct session **at = slot_of(c, id);
+
+	if (*at)
+		drop(c, at);
+}
+
+/* Drops all sessions, or only those that this turn touched. */
+static void drop_all(struct session_cache *c, bool only_touched)
+{
+	for (size_t i = 0; i < SESSION_BUCKETS; i++)
+		for (struct session **at = &c->bucket[i]; *at;) {
+			if (!only_touched || (*at)->touched)
+				drop(c, at);
+			else
+				at = &(*at)->next;
+		}
+}
+
+void session_cache_release(struct session_cache *c)
+{
+	drop_all(c, false);
+}
+
+void session_turn_done(struct session_cache *c, bool committed)
+{
+	if (!committed) {
+		drop_all(c, true);
+		return;
+	}
+	if (c->count >= SESSIONS_MAX) { /* they come back when they speak */
+		drop_all(c, false);
+		return;
+	}
+	for (size_t i = 0; i < SESSION_BUCKETS; i++)
+		for (struct session *s = c->bucket[i]; s; s = s->next)
+			s->touched = false;
+}
+
+static enum hf_err load_window(struct session_cache *c, struct session *s)
+{
+	DB_ROWS_SCOPED r = db_select(c->db, DB_INBOUND_NEWEST, DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation)));
+
+	while (db_step(&r)) {
+		uint64_t sequence = db_col_seq(&r, 0);
+
+		if (s->window.high == 0 || s->window.high - sequence < HF_SEAL_WINDOW)
+			hf_seal_window_mark(&s->window, sequence);
+	}
+	return r.err;
+}
+
+static enum hf_err load(struct session_cache *c, uint64_t id, struct session *s)
+{
+	enum hf_err err = registry_get(c->db, id, &s->identity);
+
+	if (err != HF_E_OK)
+		return err;
+	if (s->identity.state == REGISTRY_REVOKED)
+		return HF_E_DENIED;
+	if (s->identity.kind != REGISTRY_DEVICE || s->identity.state < REGISTRY_REGISTERED)
+		return HF_E_NOT_FOUND;
+	err = hf_openssl_public_der(hf_span_of(s->identity.key, s->identity.key_len), &s->key);
+	if (err == HF_E_OK)
+		err = load_window(c, s);
+	hf_seal_counter_resume(&s->counter, s->identity.sent);
+	return err;
+}
+
+enum hf_err session_get(struct session_cache *c, uint64_t id, struct session **out)
+{
+	struct session **at = slot_of(c, id);
+
+	if (*at) {
+		*out = *at;
+		return HF_E_OK;
+	}
+	struct session *s = calloc(1, sizeof *s);
+	enum hf_err err = s ? load(c, id, s) : HF_E_MEMORY;
+
+	if (err != HF_E_OK) {
+		c->counts.refused_unknown++;
+		if (s)
+			hf_openssl_key_free(s->key);
+		free(s);
+		return err;
+	}
+	s->touched = true; /* what it read may belong to a turn that fails */
+	*at = *out = s;
+	c->count++;
+	c->counts.loaded++;
+	return HF_E_OK;
+}
+
+/* Was exactly this taken before? Then it is a redelivery, not an attack; either way it is not done again. */
+static enum hf_err repeated(struct session_cache *c, const struct session *s, const struct hf_wire_msg *m)
+{
+	int64_t same = 0;
+	enum hf_err err = db_get_int(c->db, DB_INBOUND_SAME,
+	                             DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation), db_seq(m->sequence_id),
+	                                     db_int(m->type), db_bytes(m->token)),
+	                             0, &same);
+
+	if (err != HF_E_OK)
+		return err;
+	if (same == 0) {
+		c->counts.refused_replay++;
+		return HF_E_REPLAY;
+	}
+	c->counts.repeated++;
+	return HF_E_EXISTS;
+}
+
+enum hf_err session_receive(struct session_cache *c, struct session *s, const struct hf_wire_msg *m,
+                            const struct hf_wire_covered *covered, int64_t now_ms)
+{
+	enum hf_err err = hf_seal_window_judge(&s->window, m->sequence_id);
+
+	if (err == HF_E_REPLAY)
+		return repeated(c, s, m);
+	if (err == HF_E_OK)
+		err = hf_seal_verify(c->crypto, s->key, covered->piece, 2, m->signature);
+	if (err == HF_E_SIGNATURE)
+		c->counts.refused_signature++;
+	if (err != HF_E_OK)
+		return err;
+	err = db_exec(c->db, DB_INBOUND_ADD,
+	              DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation), db_seq(m->sequence_id), db_int(m->type),
+	                      db_bytes(m->token), db_int(now_ms)),
+	              NULL);
+	if (err != HF_E_OK)
+		return err;
+	s->touched = true;
+	hf_seal_window_mark(&s->window, m->sequence_id);
+	c->counts.received++;
+	return registry_seen(c->db, s->identity.id, now_ms);
+}
+
+void session_token(uint8_t out[SESSION_TOKEN_LEN])
+{
+	uint8_t random[16];
+
+	_Static_assert((int)SESSION_TOKEN_LEN == (int)HF_PEER_TOKEN_LEN, "one kind of token");
+	os_random(random, sizeof random);
+	hf_peer_token_text(random, out);
+}
+
+enum hf_err session_say(struct session_cache *c, struct session *s, struct hf_wire_msg *m, int64_t command, int64_t deadline_ms)
+{
+	static uint8_t message[HF_WIRE_SEND_MAX];
+	struct hf_wr w = hf_wr_of(message, sizeof message);
+	bool must_store = false;
+	enum hf_err err = hf_seal_counter_take(&s->counter, s->window.high, &m->sequence_id, &must_store);
+
+	s->touched = true;
+	if (err == HF_E_OK && must_store)
+		err = registry_set_sent(c->db, s->identity.id, s->counter.reserved);
+	if (err != HF_E_OK)
+		return err;
+	m->version = HF_WIRE_V5;
+	m->sender_id = c->self;
+	m->signature = hf_span_of(NULL, 0); /* the signer fills it in */
+	err = hf_wire_encode(&w, m, HF_WIRE_WHOLE);
+	if (err == HF_E_OK && w.len > HF_WIRE_SEND_MAX - HF_SEAL_SIGNATURE_MAX)
+		err = HF_E_TOO_BIG;
+	if (err != HF_E_OK)
+		return err == HF_E_NO_SPACE ? HF_E_TOO_BIG : err;
+	err = db_exec(c->db, DB_OUTBOX_ADD,
+	              DB_ARGS(db_id(s->identity.id), db_bytes(hf_wr_span(&w)), command ? db_int(command) : db_null(), db_int(deadline_ms)),
+	              NULL);
+	facts_emit(c->facts, FACTS_OUTBOX, s->identity.id);
+	return err;
+}
