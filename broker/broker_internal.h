@@ -27,7 +27,8 @@ struct broker {
 	int64_t window_s; /* of refusals told */
 	unsigned told, listeners;
 	uint32_t presence_at; /* where the walk that tells a new listener who is here goes on; UINT32_MAX: none */
-	bool reloading;
+	bool reloading; /* until the next tick, see broker_on_auth */
+	bool ticking; /* there was a tick */
 };
 
 /* Callbacks of guard.c: who may connect, and who may do what with which topic. */
@@ -36,6 +37,7 @@ int broker_on_acl(int event, void *event_data, void *userdata);
 int broker_on_disconnect(int event, void *event_data, void *userdata);
 
 /* Counts a refusal, and within limits tells the server and the log. id 0: not known. */
-void broker_refuse(struct broker *b, enum broker_count why, const struct mosquitto *client, uint64_t id, struct hf_span detail);
+void broker_refuse(struct broker *b, enum broker_count why, const struct mosquitto *client, uint64_t id,
+                   struct hf_span detail);
 
 #endif

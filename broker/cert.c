@@ -7,8 +7,8 @@
 /* The purpose check alone passes a certificate without any EKU. */
 static bool is_for_clients(X509 *cert)
 {
-	return X509_check_purpose(cert, X509_PURPOSE_SSL_CLIENT, 0) == 1 && (X509_get_extension_flags(cert) & EXFLAG_XKUSAGE) &&
-	       (X509_get_extended_key_usage(cert) & XKU_SSL_CLIENT);
+	return X509_check_purpose(cert, X509_PURPOSE_SSL_CLIENT, 0) == 1 &&
+	       (X509_get_extension_flags(cert) & EXFLAG_XKUSAGE) && (X509_get_extended_key_usage(cert) & XKU_SSL_CLIENT);
 }
 
 static enum hf_err common_name(const X509 *cert, char out[BROKER_NAME_MAX])

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* --- connect ----------------------------------------------------------------------------------------------------------- */
+/* --- connect ------------------------------------------------------------------------------------- */
 
 static enum broker_count reason_of(enum hf_err err)
 {
@@ -12,7 +12,8 @@ static enum broker_count reason_of(enum hf_err err)
 }
 
 /* CONNECTS, or why not. id: 0 for the control identity. Only the certificate counts, whatever user name was sent. */
-static enum broker_count judge(const struct broker *b, const struct mosquitto *client, char name[BROKER_NAME_MAX], uint64_t *id)
+static enum broker_count judge(const struct broker *b, const struct mosquitto *client, char name[BROKER_NAME_MAX],
+                               uint64_t *id)
 {
 	X509 *cert = mosquitto_client_certificate(client);
 	const struct broker_row *row;
@@ -38,22 +39,22 @@ static enum broker_count judge(const struct broker *b, const struct mosquitto *c
 	return BROKER_N_CONNECTS;
 }
 
-/* The broker ends an older connection of the same client id after this callback, and sends its will before it says so. */
-static void mark_replaced(struct broker *b, const char *client_id, uint64_t id)
+/* After this callback the broker ends an older connection of the same client id; its will is sent before DISCONNECT. */
+static void mark_replaced(struct broker *b, const struct mosquitto *by, uint64_t id)
 {
 	for (struct broker_live_entry *e = NULL; (e = broker_live_of(&b->live, id, e)) != NULL;)
-		e->replaced |= strcmp(mosquitto_client_id(e->client), client_id) == 0;
+		e->replaced |= e->client != by && strcmp(mosquitto_client_id(e->client), mosquitto_client_id(by)) == 0;
 }
 
 static enum broker_count let_in(struct broker *b, struct mosquitto *client, const char *name, uint64_t id)
 {
-	mark_replaced(b, mosquitto_client_id(client), id);
 	if (broker_live_add(&b->live, client, id) != HF_E_OK)
 		return BROKER_N_BUSY;
 	if (mosquitto_set_username(client, name) != MOSQ_ERR_SUCCESS) {
 		broker_live_remove(&b->live, client, id);
 		return BROKER_N_BUSY;
 	}
+	mark_replaced(b, client, id);
 	b->count[BROKER_N_CONNECTS]++;
 	if (id != 0)
 		broker_ring_put(&b->ring, BROKER_ON, id, NULL, hf_span_text(mosquitto_client_id(client)));
@@ -69,11 +70,12 @@ int broker_on_auth(int event, void *event_data, void *userdata)
 	enum broker_count why;
 
 	(void)event;
-	/* After SIGHUP the broker asks again about every session, those without connection included. Rights are looked up at
-	 * each use, so there is nothing to find out; a no would only spoil the broker's list of expiring sessions. */
+	/* After SIGHUP the broker asks again about every session, those without connection included. Rights are looked up
+	 * at each use, so there is nothing to find out; a no would only spoil its list of expiring sessions. The next tick
+	 * ends this, in the same turn; without ticks nobody is let in at all. */
 	if (b->reloading)
 		return MOSQ_ERR_SUCCESS;
-	why = judge(b, ed->client, name, &id);
+	why = b->ticking ? judge(b, ed->client, name, &id) : BROKER_N_SETTINGS;
 	if (why == BROKER_N_CONNECTS)
 		why = let_in(b, ed->client, name, id);
 	if (why == BROKER_N_CONNECTS)
@@ -82,9 +84,9 @@ int broker_on_auth(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_AUTH;
 }
 
-/* --- use --------------------------------------------------------------------------------------------------------------- */
+/* --- use ----------------------------------------------------------------------------------------- */
 
-/* Who this connection or session is: from the user name that let_in gave it, which the broker keeps with the session. */
+/* Who this connection or session is, by the user name that let_in gave it; the broker keeps it with the session. */
 static bool who_is(const struct broker *b, const struct mosquitto *client, struct hf_wire_client *out)
 {
 	const char *name = mosquitto_client_username(client);
@@ -140,8 +142,8 @@ static void kick(void *ctx, uint64_t id)
 	(void)mosquitto_kick_client_by_username(name, false);
 }
 
-/* The payload is applied here and not in the CONTROL callback: after that one the broker's PUBACK says success whatever came of
- * it, after a denial it says 0x87. MQTT 3.1.1 has no such answer: there the connection ends without a PUBACK. */
+/* The payload is applied here and not in the CONTROL callback: after that one the broker's PUBACK says success whatever
+ * came of it, after a denial it says 0x87. MQTT 3.1.1 has no such answer: there the connection ends without PUBACK. */
 static int change_table(struct broker *b, const struct mosquitto_evt_acl_check *ed)
 {
 	uint64_t before = b->store.generation;

@@ -14,7 +14,7 @@ enum broker_sync { BROKER_LAZY, BROKER_SYNC };
 /* Owner of fd. The path is borrowed. */
 struct broker_journal {
 	const char *path;
-	int fd;       /* -1: none */
+	int fd; /* -1: none */
 	uint64_t len; /* bytes of whole lines */
 };
 
@@ -27,9 +27,11 @@ void broker_journal_release(struct broker_journal *j);
 HF_NODISCARD enum hf_err broker_journal_resume(struct broker_journal *j, uint64_t len);
 /* Begins a new file of that generation with a revoke line for each revoked row of t; on the disk before it returns.
  * Errors: IO, NO_SPACE (path too long); then the old file goes on. */
-HF_NODISCARD enum hf_err broker_journal_start(struct broker_journal *j, uint64_t generation, const struct broker_table *t);
-/* Appends whole lines, all or nothing. max: BROKER_JOURNAL_MAX, or with its spare. BROKER_SYNC: on the disk before it returns.
+HF_NODISCARD enum hf_err broker_journal_start(struct broker_journal *j, uint64_t generation,
+                                              const struct broker_table *t);
+/* Appends whole lines, all or nothing. max: BROKER_JOURNAL_MAX, or with its spare. BROKER_SYNC: on the disk on return.
  * Errors: MISSING (no journal), FULL, IO. */
-HF_NODISCARD enum hf_err broker_journal_append(struct broker_journal *j, struct hf_span lines, uint64_t max, enum broker_sync sync);
+HF_NODISCARD enum hf_err broker_journal_append(struct broker_journal *j, struct hf_span lines, uint64_t max,
+                                               enum broker_sync sync);
 
 #endif

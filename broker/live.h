@@ -7,10 +7,10 @@ enum { BROKER_LIVE_MAX = 262144 }; /* connections */
 
 struct broker_live_entry {
 	const void *client; /* the broker's connection; NULL: free entry */
-	uint64_t id;        /* 0: the control identity */
+	uint64_t id; /* 0: the control identity */
 	uint32_t next;
 	bool replaced; /* another connection takes its client id over: it ends now */
-	bool listens;  /* subscribed to the events */
+	bool listens; /* subscribed to the events */
 };
 
 /* Entries in chains by id. Pointers to entries hold until the next add. */

@@ -1,4 +1,4 @@
-/* broker - the mosquitto plugin: options, callbacks, events on their way out, log. Uses: guard, store, live, ring, mosquitto. */
+/* broker - the mosquitto plugin: options, callbacks, events, log. Uses: guard, store, live, ring, mosquitto. */
 #include "broker/broker_internal.h"
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@ static const char *const words[] = {
 #include "broker/counts.def"
 };
 
-/* --- log --------------------------------------------------------------------------------------------------------------- */
+/* --- log ----------------------------------------------------------------------------------------- */
 
 static void begin_window(struct broker *b)
 {
@@ -44,11 +44,12 @@ static void log_refusal(enum broker_count why, const struct mosquitto *client, u
 	size_t at = w.len;
 
 	hf_wr_hex(&w, hf_span_of(detail.ptr, detail.len < BROKER_DETAIL_MAX ? detail.len : BROKER_DETAIL_MAX));
-	mosquitto_log_printf(MOSQ_LOG_WARNING, "holdfast refused reason=%s id=%.*s from=%s detail=%.*s", words[why], (int)at - 1, text,
-	                     address ? address : "-", (int)(w.len - at), text + at);
+	mosquitto_log_printf(MOSQ_LOG_WARNING, "holdfast refused reason=%s id=%.*s from=%s detail=%.*s", words[why],
+	                     (int)at - 1, text, address ? address : "-", (int)(w.len - at), text + at);
 }
 
-void broker_refuse(struct broker *b, enum broker_count why, const struct mosquitto *client, uint64_t id, struct hf_span detail)
+void broker_refuse(struct broker *b, enum broker_count why, const struct mosquitto *client, uint64_t id,
+                   struct hf_span detail)
 {
 	b->count[why]++;
 	begin_window(b);
@@ -80,7 +81,7 @@ static void log_counts(const struct broker *b)
 	mosquitto_log_printf(MOSQ_LOG_NOTICE, "holdfast counts%s", text);
 }
 
-/* --- events ------------------------------------------------------------------------------------------------------------ */
+/* --- events -------------------------------------------------------------------------------------- */
 
 /* Leaves half of the ring to what happens meanwhile. */
 static void tell_presence(struct broker *b)
@@ -118,6 +119,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	(void)event;
 	(void)event_data;
 	b->reloading = false;
+	b->ticking = true;
 	if (b->listeners == 0)
 		return MOSQ_ERR_SUCCESS;
 	if (b->presence_at != UINT32_MAX)
@@ -127,7 +129,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	return MOSQ_ERR_SUCCESS;
 }
 
-/* --- start and stop ---------------------------------------------------------------------------------------------------- */
+/* --- start and stop ------------------------------------------------------------------------------ */
 
 static void open_store(struct broker *b)
 {
@@ -149,12 +151,12 @@ static int on_reload(int event, void *event_data, void *userdata)
 
 	(void)event;
 	(void)event_data;
-	b->reloading = true; /* until the next tick, see broker_on_auth */
+	b->reloading = true;
 	log_counts(b);
 	return MOSQ_ERR_SUCCESS;
 }
 
-/* The work was done when the message was judged, see change_table; without an owner the topic could be refused one day. */
+/* The work was done when the message was judged, see change_table; the broker wants an owner for the topic. */
 static int on_control(int event, void *event_data, void *userdata)
 {
 	(void)event;
@@ -200,7 +202,8 @@ static bool read_options(struct broker *b, const struct mosquitto_opt *options, 
 		for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
 			if (strcmp(options[i].key, known[k].key) == 0 && !*known[k].value)
 				*known[k].value = strdup(options[i].value);
-	return count == 3 && b->snapshot && b->journal && b->control && hf_id_parse(hf_span_text(b->control), &id) != HF_E_OK;
+	return count == 3 && b->snapshot && b->journal && b->control &&
+	       hf_id_parse(hf_span_text(b->control), &id) != HF_E_OK;
 }
 
 /* Mosquitto calls the entry points by name; the linker's map lets no other symbol out. */
@@ -212,7 +215,8 @@ int mosquitto_plugin_version(int supported_version_count, const int *supported_v
 	return -1;
 }
 
-int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, struct mosquitto_opt *options, int option_count)
+int mosquitto_plugin_init(mosquitto_plugin_id_t *identifier, void **userdata, struct mosquitto_opt *options,
+                          int option_count)
 {
 	struct broker *b = calloc(1, sizeof *b);
 

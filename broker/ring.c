@@ -16,7 +16,8 @@ void broker_ring_reset(struct broker_ring *r)
 	r->lost = 0;
 }
 
-void broker_ring_put(struct broker_ring *r, enum broker_event event, uint64_t id, const char *reason, struct hf_span detail)
+void broker_ring_put(struct broker_ring *r, enum broker_event event, uint64_t id, const char *reason,
+                     struct hf_span detail)
 {
 	struct broker_ring_entry *e = &r->entry[(r->first + r->count) % BROKER_RING_MAX];
 

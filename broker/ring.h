@@ -8,7 +8,7 @@ enum { BROKER_RING_MAX = 4096, BROKER_DETAIL_MAX = 48, BROKER_EVENT_TEXT_MAX = 1
 enum broker_event { BROKER_ON, BROKER_OFF, BROKER_REFUSED, BROKER_KICKED };
 
 struct broker_ring_entry {
-	uint64_t id;        /* 0: not known */
+	uint64_t id; /* 0: not known */
 	const char *reason; /* of REFUSED: a word that outlives the ring */
 	uint8_t event, len;
 	uint8_t detail[BROKER_DETAIL_MAX]; /* client id, topic: cut to fit */
@@ -22,8 +22,9 @@ struct broker_ring {
 
 void broker_ring_reset(struct broker_ring *r);
 /* Adds an event; when the ring is full the new one is lost and counted. reason: for REFUSED, else NULL. */
-void broker_ring_put(struct broker_ring *r, enum broker_event event, uint64_t id, const char *reason, struct hf_span detail);
-/* Moves as many events as fit into w, oldest first, as text lines; then the count of lost ones, when the ring is empty. */
+void broker_ring_put(struct broker_ring *r, enum broker_event event, uint64_t id, const char *reason,
+                     struct hf_span detail);
+/* Moves as many events as fit into w, oldest first, as text lines; then the count of lost ones, if none is left. */
 void broker_ring_take(struct broker_ring *r, struct hf_wr *w);
 
 #endif

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-/* --- open -------------------------------------------------------------------------------------------------------------- */
+/* --- open ---------------------------------------------------------------------------------------- */
 
 static enum hf_err load_snapshot(struct hf_span text, struct broker_table *t, uint64_t *generation)
 {
@@ -12,7 +12,8 @@ static enum hf_err load_snapshot(struct hf_span text, struct broker_table *t, ui
 	uint64_t count = 0;
 	bool ended = false;
 
-	if (!broker_line_next(&text, &line, &ended) || broker_line_parse(line, &l) != HF_E_OK || l.verb != BROKER_TABLE_HEAD)
+	if (!broker_line_next(&text, &line, &ended) || broker_line_parse(line, &l) != HF_E_OK ||
+	    l.verb != BROKER_TABLE_HEAD)
 		return HF_E_TEXT;
 	*generation = l.number;
 	while (broker_line_next(&text, &line, &ended)) {
@@ -95,9 +96,12 @@ static enum hf_err open_journal(struct broker_store *s)
 		err = replay(s, hf_span_of(data, len), &whole, &same);
 	free(data);
 	s->ready = err == HF_E_OK || err == HF_E_NOT_FOUND;
-	if (!s->ready)
+	if (!s->ready) {
+		broker_table_release(&s->table);
 		return err;
-	return same ? broker_journal_resume(&s->journal, whole) : broker_journal_start(&s->journal, s->generation, &s->table);
+	}
+	return same ? broker_journal_resume(&s->journal, whole)
+	            : broker_journal_start(&s->journal, s->generation, &s->table);
 }
 
 enum hf_err broker_store_open(struct broker_store *s, const char *snapshot, const char *journal)
@@ -123,7 +127,7 @@ void broker_store_release(struct broker_store *s)
 	s->lines = NULL;
 }
 
-/* --- apply ------------------------------------------------------------------------------------------------------------- */
+/* --- apply --------------------------------------------------------------------------------------- */
 
 /* What a payload asks for, found out before anything is changed. */
 struct plan {

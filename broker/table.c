@@ -125,7 +125,7 @@ struct hf_wire_rights broker_table_rights(struct broker_table *t)
 	return (struct hf_wire_rights){t, known, controls};
 }
 
-/* --- lines ------------------------------------------------------------------------------------------------------------- */
+/* --- lines --------------------------------------------------------------------------------------- */
 
 static const struct form {
 	const char *pattern; /* words with one space between; {id} {server} {number} are places */
@@ -201,7 +201,7 @@ bool broker_line_next(struct hf_span *rest, struct hf_span *line, bool *ended)
 	return true;
 }
 
-/* --- client ids -------------------------------------------------------------------------------------------------------- */
+/* --- client ids ---------------------------------------------------------------------------------- */
 
 /* What is left of text after prefix; ptr NULL if it does not begin so. */
 static struct hf_span after(struct hf_span text, struct hf_span prefix)

@@ -5,7 +5,7 @@
 #include "wire/wire.h"
 
 enum { BROKER_TABLE_MAX = 1000000 }; /* rows */
-enum { BROKER_REVOKED = 0 };         /* state of a row that stands for nobody; the others are enum hf_wire_state */
+enum { BROKER_REVOKED = 0 }; /* state of a row that stands for nobody; the others are enum hf_wire_state */
 
 struct broker_row {
 	uint64_t id, controller; /* controller: the server that a device is joined to, else 0 */
@@ -47,7 +47,7 @@ enum broker_verb {
 struct broker_line {
 	enum broker_verb verb;
 	struct broker_row row; /* of PUT; only the id of DEL and REVOKE */
-	uint64_t number;       /* generation, or the count of END */
+	uint64_t number; /* generation, or the count of END */
 };
 
 /* One line without its LF, exactly in one of the forms of the table in table.c. Errors: TEXT. */

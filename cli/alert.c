@@ -6,8 +6,8 @@
 enum { LIMIT_MAX = 1000 };
 
 static const struct cli_column alert_columns[] = {
-	{"NUMBER", "id", CLI_TEXT},     {"RAISED", "raised_ms", CLI_TIME}, {"KIND", "kind", CLI_TEXT},
-	{"DEVICE", "device", CLI_TEXT}, {"DETAIL", "detail", CLI_TEXT},
+	{"NUMBER", "alert", CLI_TEXT},  {"RAISED", "raised_ms", CLI_TIME},   {"KIND", "kind", CLI_TEXT},
+	{"DEVICE", "device", CLI_TEXT}, {"CLEARED", "cleared_ms", CLI_TIME}, {"WHAT", "text", CLI_TEXT},
 };
 static const struct cli_column event_columns[] = {
 	{"TIME", "at_ms", CLI_TIME},    {"WHO", "who", CLI_TEXT},       {"EVENT", "event", CLI_TEXT},
@@ -36,7 +36,7 @@ enum cli_exit cli_alert_clear(const struct cli_args *a)
 		cli_call_once(a, "POST", cli_path(path, "/api/v1/alerts/%s/clear", a->word[0]), json_object(), NULL);
 
 	if (code == CLI_DONE && a->option[CLI_O_JSON])
-		printf("{\"id\":%llu,\"cleared\":true}\n", (unsigned long long)number);
+		printf("{\"alert\":%llu,\"cleared\":true}\n", (unsigned long long)number);
 	else if (code == CLI_DONE)
 		printf("alert %llu is cleared\n", (unsigned long long)number);
 	return code;

@@ -66,10 +66,24 @@ static void print_readings(const struct cli_args *a, const json_t *doc)
 		}
 		for (size_t c = 0; c < COLUMN_COUNT; c++)
 			cli_cell(row, &columns[c], cell[c]);
-		printf("%s  %s  %s%s%s\n", cell[0], cell[1], cell[2], json_is_string(json_object_get(row, "unit")) ? " " : "",
-		       json_is_string(json_object_get(row, "unit")) ? cell[3] : "");
+		const char *unit = json_string_value(json_object_get(row, "unit"));
+
+		printf("%s  %s  %s%s%s\n", cell[0], cell[1], cell[2], unit && *unit ? " " : "", unit && *unit ? cell[3] : "");
 	}
 	(void)fflush(stdout);
+}
+
+/* The path that waits for what comes after the cursor. */
+static void make_next(const struct cli_args *a, json_int_t cursor, char path[CLI_PATH_MAX])
+{
+	char number[24];
+
+	(void)cli_path(path, "/api/v1/devices/%s/data", a->word[0]);
+	cli_query(path, "series", a->option[CLI_O_SERIES]);
+	(void)snprintf(number, sizeof number, "%lld", (long long)cursor);
+	cli_query(path, "after", number);
+	(void)snprintf(number, sizeof number, "%d", FOLLOW_WAIT_MS);
+	cli_query(path, "wait_ms", number);
 }
 
 enum cli_exit cli_data_follow(const struct cli_args *a)
@@ -90,14 +104,7 @@ enum cli_exit cli_data_follow(const struct cli_args *a)
 		print_readings(a, doc);
 		if (json_is_integer(json_object_get(doc, "cursor")))
 			cursor = json_integer_value(json_object_get(doc, "cursor"));
-		(void)cli_path(path, "/api/v1/devices/%s/data", a->word[0]);
-		cli_query(path, "series", a->option[CLI_O_SERIES]);
-		size_t len = 0;
-
-		while (path[len])
-			len++;
-		(void)snprintf(path + len, sizeof path - len, "%cafter=%lld&wait_ms=%d", a->option[CLI_O_SERIES] ? '&' : '?',
-		               (long long)cursor, FOLLOW_WAIT_MS);
+		make_next(a, cursor, path);
 	}
 	return code;
 }

@@ -18,6 +18,7 @@ static const struct cli_column details[] = {
 	{"online", "online", CLI_YES},
 	{"registered", "registered_ms", CLI_TIME},
 	{"joined", "joined_ms", CLI_TIME},
+	{"revoked", "revoked_ms", CLI_TIME},
 	{"last seen", "last_seen_ms", CLI_AGO},
 	{"certificate ends", "certificate_not_after_ms", CLI_TIME},
 };

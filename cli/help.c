@@ -8,9 +8,9 @@ static const char intro[] = "holdfast - the operator's tool of a Holdfast univer
 static const char outro[] =
 	"\nAlso for commands that talk to the server: --server URL, --ca FILE, --token-file FILE, --json.\n"
 	"Without them: HOLDFAST_SERVER, the file HOLDFAST_CONFIG, var/client.conf of the checkout, "
-    "~/.config/holdfast/config.\n"
+	"~/.config/holdfast/config.\n"
 	"Exit codes: 0 done, 1 refused, 2 wrong usage, 3 something is missing, 4 accepted but not yet confirmed, 5 server "
-    "not reachable.\n"
+	"not reachable.\n"
 	"More about one: holdfast help COMMAND\n";
 
 /* Does the command's path begin with all of these words? */
@@ -87,7 +87,7 @@ enum cli_exit cli_completion(const struct cli_args *a)
 		"  while IFS='|' read -r path options; do\n"
 		"    case \"$typed \" in \"$path \"*) words+=\" $options\";; esac\n"
 		"    case \"$path\" in \"${typed:+$typed }\"*) rest=\"${path#\"${typed:+$typed }\"}\"; words+=\" ${rest%% "
-	    "*}\";; esac\n"
+		"*}\";; esac\n"
 		"  done <<'TABLE'\n",
 		stdout);
 	for (size_t i = 0; cli_command_at(i); i++)

@@ -29,15 +29,15 @@ static const char *const manifest_head[] = {
 };
 static const char *const manifest_foot[] = {
 	[CLI_F_UNIVERSE] = "\nThe paper counts eight bootstrap files, ten for a private network, and does not list them. "
-                       "Its public key tool writes the six\n"
+					   "Its public key tool writes the six\n"
 					   "keyex and broker files and, for a private network, the four web files; each has its "
-                       "counterpart here under the same name.\n"
+					   "counterpart here under the same name.\n"
 					   "keyex.id and this list are ours. The five files of a C2 server, its token included, come from: "
-                       "holdfast keygen c2\n"
+					   "holdfast keygen c2\n"
 					   "Ours differ in kind: CA and TLS keys are P-256, not RSA; KeyEx's identity key is RSA-2048 as "
-                       "the protocol asks.\n",
+					   "the protocol asks.\n",
 	[CLI_F_C2] = "\nThe names are those of the paper's public key tool; the id and this list are ours. Its token binds "
-                 "the key alone; this one\n"
+				 "the key alone; this one\n"
 				 "binds id, key and expiry.\n",
 };
 

@@ -7,7 +7,7 @@ enum { DAYS_DEFAULT = 365, DAYS_MAX = 3650 };
 
 static const struct cli_column columns[] = {
 	{"NUMBER", "id", CLI_TEXT},   {"NAME", "name", CLI_TEXT},       {"ROLE", "role", CLI_TEXT},
-	{"SCOPE", "scope", CLI_TEXT}, {"ENDS", "expires_ms", CLI_TIME}, {"LAST USED", "last_used_ms", CLI_AGO},
+	{"SCOPE", "scope", CLI_TEXT}, {"ENDS", "expires_ms", CLI_TIME}, {"ENDED", "revoked_ms", CLI_TIME},
 };
 
 enum cli_exit cli_token_list(const struct cli_args *a)

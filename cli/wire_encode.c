@@ -112,7 +112,7 @@ static bool seal_field(struct encoder *e, struct job *j, const struct hf_wire_fi
 	const json_t *plain = json_object_get(j->doc, "plaintext");
 	const char *name = cli_key_name(j->doc, "recipient_key");
 	struct hf_seal_key *key = cli_keys_get(&e->seal, name);
-	struct hf_span text;
+	struct hf_span text = {0};
 
 	if (!json_is_string(plain) || !name)
 		return fail(j, "field %s is missing, and there are no plaintext and recipient_key to make it from", f->name);

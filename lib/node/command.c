@@ -7,7 +7,8 @@ static uint8_t status_of(enum hf_err err, enum hf_wire_status unknown)
 	return (uint8_t)(err == HF_E_OK ? HF_WIRE_ACTION_OK : err == HF_E_NOT_FOUND ? unknown : HF_WIRE_ACTION_FAIL);
 }
 
-/* The command is done by now: if the answer cannot leave the application hears of it, and the server's patience ends by itself. */
+/* The command is done by now: if the answer cannot leave the application hears of it, and the server's patience ends
+ * by itself. */
 static void send_answer(struct hf_node *n, struct hf_wire_msg *answer)
 {
 	uint16_t ticket = 0;

@@ -24,7 +24,11 @@ static const char *const input_names[] = {
 #include "node/machine.def"
 };
 static const char *const kind_words[] = {
-#define EVENT(NAME, words, doc) words,
+#define EVENT(NAME, words, label, doc) words,
+#include "node/events.def"
+};
+static const char *const kind_labels[] = {
+#define EVENT(NAME, words, label, doc) label,
 #include "node/events.def"
 };
 
@@ -46,6 +50,11 @@ const char *hf_node_input_name(enum hf_node_input input)
 const char *hf_node_kind_words(enum hf_node_kind kind)
 {
 	return kind_words[kind];
+}
+
+const char *hf_node_kind_label(enum hf_node_kind kind)
+{
+	return kind_labels[kind];
 }
 
 static const struct row *row_of(unsigned state, enum hf_node_input input)

@@ -17,7 +17,7 @@ enum hf_node_item {
 };
 
 enum hf_node_kind {
-#define EVENT(NAME, words, doc) HF_NODE_##NAME,
+#define EVENT(NAME, words, label, doc) HF_NODE_##NAME,
 #include "node/events.def"
 	HF_NODE_KIND_COUNT_
 };
@@ -51,8 +51,9 @@ struct hf_node_event {
 	int64_t wait_ms;
 	const char *text; /* never NULL */
 };
-/* The words of a kind ("join waiting"). */
+/* The words of a kind ("join waiting"), and what its id is ("server"). */
 const char *hf_node_kind_words(enum hf_node_kind kind);
+const char *hf_node_kind_label(enum hf_node_kind kind);
 
 /* Where the port shall connect to, and as whom. Certificate, key and CA are in the store. */
 struct hf_node_link {
@@ -65,8 +66,8 @@ struct hf_node_env {
 	void *ctx;
 	const struct hf_seal_crypto *crypto;
 
-	/* Store. get appends the value: NOT_FOUND, NO_SPACE, IO. put is durable once it returns OK; after an error or a power cut
-	 * the old or the new value is there, whole. */
+	/* Store. get appends the value: NOT_FOUND, NO_SPACE, IO. put is durable once it returns OK; after an error or a
+	 * power cut the old or the new value is there, whole. */
 	enum hf_err (*get)(void *ctx, enum hf_node_item item, struct hf_wr *out);
 	enum hf_err (*put)(void *ctx, enum hf_node_item item, struct hf_span value);
 
@@ -81,17 +82,18 @@ struct hf_node_env {
 	enum hf_err (*sign_pss)(void *ctx, struct hf_seal_key *key, struct hf_span text, struct hf_wr *sig);
 	enum hf_err (*verify_pss)(void *ctx, struct hf_seal_key *key, struct hf_span text, struct hf_span sig);
 
-	/* Starts a request to KeyEx; path begins with /. The answer comes by hf_node_on_http, never within this call; a second
-	 * request drops the first and its answer. method and path are static or copied, body is copied. */
+	/* Starts a request to KeyEx; path begins with /. The answer comes by hf_node_on_http, never within this call; a
+	 * second request drops the first and its answer. method and path are static or copied, body is copied. */
 	enum hf_err (*request)(void *ctx, const char *method, const char *path, struct hf_span body);
-	/* Connects and stays connected, trying again for ever. Tells by hf_node_on_connected and hf_node_on_disconnected, never
-	 * within this call; link is copied. */
+	/* Connects and stays connected, trying again for ever. Tells by hf_node_on_connected and
+	 * hf_node_on_disconnected, never within this call; link is copied. */
 	enum hf_err (*connect)(void *ctx, const struct hf_node_link *link);
 	/* Publishes with QoS 1, no retain. *ticket names it in hf_node_on_published. UNREACHABLE when not connected. */
 	enum hf_err (*publish)(void *ctx, const char *topic, struct hf_span payload, uint16_t *ticket);
 };
 
-/* What an application gives. Called once a message is verified and its sequence id is stored: never twice for one message. */
+/* What an application gives. Called once a message is verified and its sequence id is stored: never twice for one
+ * message. */
 struct hf_node_app {
 	void *ctx;
 	/* OK: done. NOT_FOUND: there is no such action or setting. Anything else: it failed. */
@@ -150,8 +152,8 @@ struct hf_node {
 	char code[HF_SEAL_VALUE_LEN + 1];
 };
 
-/* Starts from what the store holds. Errors: INPUT (config), MISSING (the store names a registration but lacks a part of it), KEY,
- * IO; then nothing is held. */
+/* Starts from what the store holds. Errors: INPUT (config), MISSING (the store names a registration but lacks a part
+ * of it), KEY, IO; then nothing is held. */
 HF_NODISCARD enum hf_err hf_node_init(struct hf_node *n, const struct hf_node_config *config,
                                       const struct hf_node_env *env, const struct hf_node_app *app, int64_t now_ms);
 /* Gives the keys back and wipes n. */
@@ -168,8 +170,8 @@ void hf_node_on_message(struct hf_node *n, int64_t now_ms, struct hf_span topic,
 /* The broker acknowledged a publish, or refused it. */
 void hf_node_on_published(struct hf_node *n, int64_t now_ms, uint16_t ticket, bool accepted);
 
-/* Queues a reading; it leaves once we are joined and at the broker. When the ring is full the oldest goes and is counted.
- * Errors: TOO_BIG (id over 32 or data over 64 bytes), INPUT (empty id). */
+/* Queues a reading; it leaves once we are joined and at the broker. When the ring is full the oldest goes and is
+ * counted. Errors: TOO_BIG (id over 32 or data over 64 bytes), INPUT (empty id). */
 HF_NODISCARD enum hf_err hf_node_report(struct hf_node *n, int64_t now_ms, struct hf_span data_id, struct hf_span data);
 /* Readings that are not acknowledged yet. */
 size_t hf_node_waiting(const struct hf_node *n);

@@ -12,7 +12,7 @@ struct hf_wr hf_node_work_c(const struct hf_node *n);
 struct hf_wr hf_node_work(const struct hf_node *n);
 void hf_node_work_wipe(const struct hf_node *n);
 
-/* --- node.c: the machine --------------------------------------------------------------------------------------------------- */
+/* --- node.c: the machine ------------------------------------------------------------------------------------------ */
 
 /* Feeds one input to the machine. */
 void hf_node_fire(struct hf_node *n, enum hf_node_input input);
@@ -27,11 +27,11 @@ enum hf_err hf_node_get_exact(const struct hf_node *n, enum hf_node_item item, u
 enum hf_err hf_node_get_key(const struct hf_node *n, enum hf_node_item item, bool private_half,
                             struct hf_seal_key **out);
 
-/* --- actions of machine.def: each returns OK, or why the new state fails ------------------------------------------------ */
+/* --- actions of machine.def: each returns OK, or why the new state fails ------------------------------------------ */
 #define ON(state, input, action, next) enum hf_err hf_node_do_##action(struct hf_node *n);
 #include "node/machine.def"
 
-/* --- session.c: messages ------------------------------------------------------------------------------------------------- */
+/* --- session.c: messages ------------------------------------------------------------------------------------------ */
 
 /* The next sequence id to our server, stored before it is used. SEQUENCE, IO. */
 enum hf_err hf_node_take_sequence(struct hf_node *n, uint64_t *out);
@@ -49,7 +49,7 @@ enum hf_err hf_node_take_action(struct hf_node *n, const struct hf_wire_msg *m);
 enum hf_err hf_node_take_data(struct hf_node *n, const struct hf_wire_msg *m);
 enum hf_err hf_node_take_id_req(struct hf_node *n, const struct hf_wire_msg *m);
 
-/* --- queue.c --------------------------------------------------------------------------------------------------------------- */
+/* --- queue.c ------------------------------------------------------------------------------------------------------ */
 
 /* Sends what may be sent; sets n->queue_ms. */
 void hf_node_queue_pump(struct hf_node *n);
@@ -58,9 +58,10 @@ void hf_node_queue_land(struct hf_node *n);
 /* A ticket came back. False if it is none of the queue's. */
 bool hf_node_queue_settle(struct hf_node *n, uint16_t ticket, bool accepted);
 
-/* --- json.c: members of one JSON object ---------------------------------------------------------------------------------- */
+/* --- json.c: members of one JSON object --------------------------------------------------------------------------- */
 
-/* Appends the text of a string member. NOT_FOUND, TEXT (no object, not a string, twice there, odd escapes), NO_SPACE. */
+/* Appends the text of a string member. NOT_FOUND, TEXT (no object, not a string, twice there, odd escapes),
+ * NO_SPACE. */
 enum hf_err hf_node_json_text(struct hf_span body, const char *name, struct hf_wr *out);
 /* The same, base64 decoded. */
 enum hf_err hf_node_json_base64(struct hf_span body, const char *name, struct hf_wr *out);

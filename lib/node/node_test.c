@@ -1,4 +1,5 @@
-/* node_test - the machine, registration and join, against the other side of port/fake. Uses: node, port/fake, tests/unit.h. */
+/* node_test - the machine, registration and join, against the other side of port/fake. Uses: node, port/fake,
+ * tests/unit.h. */
 #include "node/node.h"
 #include "port/fake/home.h"
 #include "tests/unit.h"
@@ -29,13 +30,13 @@ static void end(void)
 	CHECK_EQ(h.forged, 0);
 }
 
-/* --- the machine --------------------------------------------------------------------------------------------------------------- */
+/* --- the machine -------------------------------------------------------------------------------------------------- */
 
 enum { S = HF_NODE_S_COUNT_, I = HF_NODE_I_COUNT_ };
 
-/* Every pair, written down once more. A row is a state, a column an input in the order of machine.def; a letter is the next state
- * (N new, s status, k keyex, r register, v validate, a access, c confirm, P pause, A apart, R ready, j asked, m moderated, w showing,
- * Y away, J joined), a dot means that nothing changes. */
+/* Every pair, written down once more. A row is a state, a column an input in the order of machine.def; a letter is
+ * the next state (N new, s status, k keyex, r register, v validate, a access, c confirm, P pause, A apart, R ready,
+ * j asked, m moderated, w showing, Y away, J joined), a dot means that nothing changes. */
 static const char letters[] = "NskrvacPARjmwYJ";
 static const char *const pairs[S] = {
 	/* in the order timer pass known member fail up down simple human value accepted expel */
@@ -115,7 +116,7 @@ TEST(machine_failures_wait)
 			      strcmp(r->action, "ask_later") == 0);
 }
 
-/* --- registration -------------------------------------------------------------------------------------------------------------- */
+/* --- registration ------------------------------------------------------------------------------------------------- */
 
 TEST(registers_and_joins)
 {
@@ -304,7 +305,7 @@ TEST(registration_without_a_part_is_refused_not_reset)
 	}
 }
 
-/* --- odd replies --------------------------------------------------------------------------------------------------------------- */
+/* --- odd replies -------------------------------------------------------------------------------------------------- */
 
 /* A reply to the first step, and whether the device went on. */
 struct reply_case {
@@ -359,7 +360,7 @@ TEST(late_answer)
 	end();
 }
 
-/* --- join ---------------------------------------------------------------------------------------------------------------------- */
+/* --- join --------------------------------------------------------------------------------------------------------- */
 
 TEST(moderated_after_refusal)
 {

@@ -1,6 +1,7 @@
 /* node - store and forward: readings wait in a bounded ring until the broker has them. Uses: base wire peer.
- * A reading keeps the sequence id and token of its first sending, so that the server recognises a repeat by its bytes. After a new
- * connection what was in flight goes first, in order, before any higher number: the broker has a prefix of it or nothing. */
+ * A reading keeps the sequence id and token of its first sending, so that the server recognises a repeat by its bytes.
+ * After a new connection what was in flight goes first, in order, before any higher number: the broker has a prefix
+ * of it or nothing. */
 #include "node/node_internal.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 /* node - registration at KeyEx: id and keys of our own, proof, certificate, pinned server key. Uses: base seal peer.
- * What a step brings is stored at once, DEVICE last. A registration that fails is not continued: the next try is a new id and key.
+ * What a step brings is stored at once, DEVICE last. A registration that fails is not continued: the next try is a
+ * new id and key.
  * Source: srup-v5 section 8. */
 #include "node/node_internal.h"
 
@@ -75,7 +76,7 @@ static enum hf_err put(const struct hf_node *n, enum hf_node_item item, struct h
 	return n->env->put(n->env->ctx, item, value);
 }
 
-/* --- what we send ------------------------------------------------------------------------------------------------------------ */
+/* --- what we send ------------------------------------------------------------------------------------------------- */
 
 enum hf_err hf_node_do_ask_status(struct hf_node *n)
 {
@@ -167,7 +168,7 @@ enum hf_err hf_node_do_send_access(struct hf_node *n)
 	return err;
 }
 
-/* --- what comes back --------------------------------------------------------------------------------------------------------- */
+/* --- what comes back ---------------------------------------------------------------------------------------------- */
 
 static enum hf_err take_status(struct hf_node *n, struct hf_span body)
 {

@@ -1,4 +1,5 @@
-/* node - messages in and out: the receive path in its fixed order, sequence ids stored before use. Uses: base wire seal peer.
+/* node - messages in and out: the receive path in its fixed order, sequence ids stored before use. Uses: base wire
+ * seal peer.
  * Source: srup-v5 sections 6 and 7. */
 #include "node/node_internal.h"
 
@@ -12,7 +13,7 @@ enum hf_err hf_node_token(const struct hf_node *n, uint8_t out[HF_PEER_TOKEN_LEN
 	return err;
 }
 
-/* --- out ----------------------------------------------------------------------------------------------------------------------- */
+/* --- out ---------------------------------------------------------------------------------------------------------- */
 
 enum hf_err hf_node_take_sequence(struct hf_node *n, uint64_t *out)
 {
@@ -61,7 +62,7 @@ enum hf_err hf_node_post(struct hf_node *n, struct hf_wire_msg *m, uint16_t *tic
 	return err;
 }
 
-/* --- in ------------------------------------------------------------------------------------------------------------------------ */
+/* --- in ----------------------------------------------------------------------------------------------------------- */
 
 struct handler_row {
 	uint8_t type;

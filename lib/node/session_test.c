@@ -45,7 +45,7 @@ static enum hf_err report(const char *id, const char *value)
 	return hf_node_report(&h.node, h.now_ms, hf_span_text(id), hf_span_text(value));
 }
 
-/* --- commands ------------------------------------------------------------------------------------------------------------------ */
+/* --- commands ----------------------------------------------------------------------------------------------------- */
 
 TEST(action_is_done_and_answered_with_its_token)
 {
@@ -108,7 +108,7 @@ TEST(own_messages_come_back)
 	end();
 }
 
-/* --- attacks ------------------------------------------------------------------------------------------------------------------- */
+/* --- attacks ------------------------------------------------------------------------------------------------------ */
 
 /* Sends one bad message and says why it was refused; nothing may have happened. */
 static enum hf_err refusal(struct hf_wire_msg m, uint64_t key)
@@ -231,7 +231,8 @@ TEST(M3_device_replay_after_many_messages)
 	hf_fake_home_stop(&h);
 }
 
-/* The power goes at every store operation while commands come in: none is done twice, and the next honest one is always taken. */
+/* The power goes at every store operation while commands come in: none is done twice, and the next honest one is
+ * always taken. */
 TEST(M3_device_power_cut_at_every_store_operation)
 {
 	static const enum hf_fake_fault faults[] = {HF_FAKE_REFUSE, HF_FAKE_CUT_BEFORE, HF_FAKE_CUT_AFTER};
@@ -435,9 +436,10 @@ TEST(M10_device_envelope_that_does_not_open)
 	hf_fake_home_stop(&h);
 }
 
-/* --- sequence ids -------------------------------------------------------------------------------------------------------------- */
+/* --- sequence ids ------------------------------------------------------------------------------------------------- */
 
-/* A life with readings over two blocks of reserved ids, commands, a lost connection; the store fails at each operation in turn. */
+/* A life with readings over two blocks of reserved ids, commands, a lost connection; the store fails at each
+ * operation in turn. */
 static void life(void)
 {
 	for (unsigned i = 0; i < 90; i++) {
@@ -533,7 +535,8 @@ TEST(M3_device_ids_rise_over_restarts)
 	end();
 }
 
-/* Crossing messages: the server's numbers are far above ours, ours go on above them, and late ones within the window are taken. */
+/* Crossing messages: the server's numbers are far above ours, ours go on above them, and late ones within the window
+ * are taken. */
 TEST(M8_device_crossing_messages)
 {
 	struct hf_wire_msg late = action(LED_ON);

@@ -28,9 +28,10 @@ static enum hf_err settle(enum hf_peer_kind kind, uint64_t peer, const char *tok
 	return err;
 }
 
-/* --- who may say what ---------------------------------------------------------------------------------------------------------- */
+/* --- who may say what --------------------------------------------------------------------------------------------- */
 
-/* Written down once more: in which states each side may say a type (1 registered, 2 joined, 3 both). Whatever is not here: never. */
+/* Written down once more: in which states each side may say a type (1 registered, 2 joined, 3 both). Whatever is not
+ * here: never. */
 struct may {
 	uint8_t type, device, server;
 };
@@ -92,7 +93,7 @@ TEST(every_kind_has_a_name_and_a_time)
 	}
 }
 
-/* --- open requests ------------------------------------------------------------------------------------------------------------- */
+/* --- open requests ------------------------------------------------------------------------------------------------ */
 
 TEST(M6_token_never_issued)
 {
@@ -220,7 +221,7 @@ TEST(forgetting_a_peer)
 	CHECK_EQ(settle(HF_PEER_K_ACTION, B, "2", 1), HF_E_OK);
 }
 
-/* --- tokens and ids ------------------------------------------------------------------------------------------------------------ */
+/* --- tokens and ids ----------------------------------------------------------------------------------------------- */
 
 /* Source: RFC 4122 section 4.4: version 4, variant 10. */
 TEST(token_is_a_uuid4)

@@ -41,7 +41,7 @@ static struct hf_seal_key *load(const char *name, bool private_half)
 	return key;
 }
 
-/* --- signatures ---------------------------------------------------------------------------------------------------------------- */
+/* --- signatures --------------------------------------------------------------------------------------------------- */
 
 TEST(signature_over_pieces)
 {
@@ -101,7 +101,7 @@ TEST(M9_key_too_weak_or_of_another_kind)
 	hf_openssl_key_free(curve);
 }
 
-/* --- envelopes ----------------------------------------------------------------------------------------------------------------- */
+/* --- envelopes ---------------------------------------------------------------------------------------------------- */
 
 TEST(envelope_of_every_length)
 {
@@ -230,7 +230,7 @@ TEST(M10_envelope_flipped_bytes)
 	hf_openssl_key_free(recipient);
 }
 
-/* --- one error, one path: with a toy library that counts ---------------------------------------------------------------------- */
+/* --- one error, one path: with a toy library that counts ---------------------------------------------------------- */
 
 static unsigned decryptions;
 static const struct hf_seal_crypto *counted;
@@ -282,7 +282,7 @@ TEST(envelope_without_random_numbers)
 	CHECK_EQ(out.len, 0);
 }
 
-/* --- vectors of the reference -------------------------------------------------------------------------------------------------- */
+/* --- vectors of the reference ------------------------------------------------------------------------------------- */
 
 /* The text of a string member of one flat line. */
 static struct hf_span member(struct hf_span line, const char *name)

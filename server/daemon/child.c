@@ -157,5 +157,5 @@ int daemon_role(enum daemon_child who, const struct conf *c)
 	if (setenv("SQLITE_TMPDIR", db_folder, 1) < 0 || !sandbox_take(who, c))
 		return EXIT_SETUP;
 	return who == DAEMON_SIGNER ? signer_main(c, DAEMON_SIGNER_FD)
-	                            : server_main(c, DAEMON_SIGNER_FD, DAEMON_WEB_KEY_FD);
+	                            : daemon_server(c, DAEMON_SIGNER_FD, DAEMON_WEB_KEY_FD);
 }

@@ -25,7 +25,7 @@ int daemon_role(enum daemon_child who, const struct conf *c);
 
 /* The server: serves HTTPS and the broker's messages until SIGTERM, asks the signer behind signer_fd, reads the web key
  * from web_key_fd. Called inside its sandbox. Returns the exit code. */
-int server_main(const struct conf *c, int signer_fd, int web_key_fd);
+int daemon_server(const struct conf *c, int signer_fd, int web_key_fd);
 
 /* The broker's configuration, made anew from c. as_root: it stays user root (which has no capabilities then). */
 void daemon_broker_conf(const struct conf *c, bool as_root, struct os_buf *out);

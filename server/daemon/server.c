@@ -370,7 +370,7 @@ static void close_all(struct server *s)
 	os_loop_release(&s->loop);
 }
 
-int server_main(const struct conf *c, int signer_fd, int web_key_fd)
+int daemon_server(const struct conf *c, int signer_fd, int web_key_fd)
 {
 	struct server *s = calloc(1, sizeof *s);
 	int code = 1;

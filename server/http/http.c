@@ -208,7 +208,8 @@ void http_turn_done(struct http *h, bool committed)
 			h->counts.errors++;
 		}
 		c->suspended = false;
-		MHD_resume_connection(c->connection);
+		MHD_resume_connection(c->connection); /* it wakes nobody when the loop is ours */
+		os_timer_set(h->loop, &h->tick, 0);
 	}
 }
 

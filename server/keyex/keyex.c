@@ -129,6 +129,17 @@ enum hf_err keyex_certified(struct keyex *k, uint64_t id, struct hf_span serial,
 	return err != HF_E_OK ? err : audit_record(k->db, "device", "keyex.certified", id, i.type);
 }
 
+static enum hf_err put_key(const struct hf_seal_key *key, struct hf_wr *base64)
+{
+	uint8_t pem[KEYEX_PEM_MAX];
+	struct hf_wr w = hf_wr_of(pem, sizeof pem);
+	enum hf_err err = hf_openssl_write(key, HF_OPENSSL_PUBLIC_PEM, &w);
+
+	if (err == HF_E_OK)
+		hf_wr_base64(base64, hf_wr_span(&w));
+	return err != HF_E_OK ? err : base64->err;
+}
+
 /* Any identity whose key was proven. */
 static enum hf_err proven(struct keyex *k, struct hf_span id, struct registry_identity *i)
 {
@@ -142,21 +153,20 @@ static enum hf_err proven(struct keyex *k, struct hf_span id, struct registry_id
 	return err;
 }
 
+/* KeyEx's own key too, so that a device can check the answer to validate and keep the key. */
 enum hf_err keyex_key(struct keyex *k, struct hf_span id, struct hf_wr *base64)
 {
-	uint8_t pem[KEYEX_PEM_MAX];
-	struct hf_wr w = hf_wr_of(pem, sizeof pem);
 	struct registry_identity i;
+	uint64_t n = 0;
 	KEY_SCOPED *key = NULL;
+
+	if (hf_id_parse(id, &n) == HF_E_OK && n == k->id)
+		return put_key(k->public_key, base64);
 	enum hf_err err = proven(k, id, &i);
 
 	if (err == HF_E_OK)
 		err = hf_openssl_public_der(hf_span_of(i.key, i.key_len), &key);
-	if (err == HF_E_OK)
-		err = hf_openssl_write(key, HF_OPENSSL_PUBLIC_PEM, &w);
-	if (err == HF_E_OK)
-		hf_wr_base64(base64, hf_wr_span(&w));
-	return err != HF_E_OK ? err : base64->err;
+	return err == HF_E_OK ? put_key(key, base64) : err;
 }
 
 enum hf_err keyex_type(struct keyex *k, struct hf_span id, struct hf_wr *type)

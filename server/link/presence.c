@@ -68,7 +68,7 @@ static void on_line(struct link *l, struct hf_span line)
 			continue;
 		while (n + len < line.len && line.ptr[n + len] != ' ')
 			len++;
-		if (hf_id_parse(hf_span_of(line.ptr + n, len), &id) == HF_E_OK)
+		if (hf_id_parse(hf_span_of(line.ptr + n, len), &id) == HF_E_OK && id != l->s.sessions->self)
 			rows[i].handle(l, id);
 		return;
 	}

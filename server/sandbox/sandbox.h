@@ -6,7 +6,7 @@
 
 enum sandbox_role { SANDBOX_SIGNER, SANDBOX_SERVER, SANDBOX_BROKER };
 
-enum { SANDBOX_PATHS_MAX = 48, SANDBOX_PORTS_MAX = 4 };
+enum { SANDBOX_PATHS_MAX = 64, SANDBOX_PORTS_MAX = 4 };
 struct sandbox_path {
 	uint64_t access; /* Landlock rights */
 	char path[CONF_PATH_MAX];

@@ -25,7 +25,7 @@
 
 #include <cmocka.h>
 
-enum { ENTER_FAILED = 250, PORT_BASE = 25000, NOBODY = 65534 };
+enum { ENTER_FAILED = 250, NOBODY = 65534 };
 
 static char folder[] = "/tmp/holdfast-sandbox-XXXXXX";
 static struct conf conf;
@@ -97,42 +97,21 @@ static int create_in(enum conf_place place, const char *name)
 	return open(path, O_RDWR | O_CREAT | O_TRUNC, 0600) < 0 ? -1 : 0;
 }
 
-/* --- acts --- */
+/* --- acts: -1 and errno, or 0 --- */
 
-static int read_keyex_key(void)
-{
-	return read_place(CONF_PLACE_KEYEX_KEY);
-}
+#define ACT(name, expression) \
+	static int name(void)     \
+	{                         \
+		return (expression);  \
+	}
 
-static int read_ca_key(void)
-{
-	return read_place(CONF_PLACE_BROKER_CA_KEY);
-}
-
-static int read_c2_key(void)
-{
-	return read_place(CONF_PLACE_C2_KEY);
-}
-
-static int read_web_key(void)
-{
-	return read_place(CONF_PLACE_WEB_KEY);
-}
-
-static int read_web_cert(void)
-{
-	return read_place(CONF_PLACE_WEB_CERT);
-}
-
-static int read_broker_key(void)
-{
-	return read_place(CONF_PLACE_BROKER_KEY);
-}
-
-static int list_keys(void)
-{
-	return open(conf.keys_dir, O_RDONLY | O_DIRECTORY) < 0 ? -1 : 0;
-}
+ACT(read_keyex_key, read_place(CONF_PLACE_KEYEX_KEY))
+ACT(read_ca_key, read_place(CONF_PLACE_BROKER_CA_KEY))
+ACT(read_c2_key, read_place(CONF_PLACE_C2_KEY))
+ACT(read_web_key, read_place(CONF_PLACE_WEB_KEY))
+ACT(read_web_cert, read_place(CONF_PLACE_WEB_CERT))
+ACT(read_broker_key, read_place(CONF_PLACE_BROKER_KEY))
+ACT(list_keys, open(conf.keys_dir, O_RDONLY | O_DIRECTORY) < 0 ? -1 : 0)
 
 static int read_keys_through_proc(void)
 {
@@ -151,20 +130,9 @@ static int link_key_into_db(void)
 	return link(key, to);
 }
 
-static int replace_key(void)
-{
-	return create_in(CONF_PLACE_KEYS_DIR, "keyex.pem");
-}
-
-static int write_signer_log(void)
-{
-	return create_in(CONF_PLACE_LOG_DIR, "signer.log");
-}
-
-static int write_broker_conf(void)
-{
-	return create_in(CONF_PLACE_RUN_DIR, "mosquitto.conf");
-}
+ACT(replace_key, create_in(CONF_PLACE_KEYS_DIR, "keyex.pem"))
+ACT(write_signer_log, create_in(CONF_PLACE_LOG_DIR, "signer.log"))
+ACT(write_broker_conf, create_in(CONF_PLACE_RUN_DIR, "mosquitto.conf"))
 
 static int write_db(void)
 {
@@ -193,10 +161,7 @@ static int write_admin_token(void)
 	return fd >= 0 && write(fd, "token\n", 6) == 6 ? 0 : -1;
 }
 
-static int trace_bystander(void)
-{
-	return ptrace(PTRACE_ATTACH, bystander, NULL, NULL) < 0 ? -1 : 0;
-}
+ACT(trace_bystander, ptrace(PTRACE_ATTACH, bystander, NULL, NULL) < 0 ? -1 : 0)
 
 static int read_bystander(void)
 {
@@ -214,10 +179,7 @@ static int open_bystander_memory(void)
 	return open(path, O_RDONLY) < 0 ? -1 : 0;
 }
 
-static int signal_bystander(void)
-{
-	return kill(bystander, 0);
-}
+ACT(signal_bystander, kill(bystander, 0))
 
 static int take_bystander_descriptor(void)
 {
@@ -242,35 +204,12 @@ static int make_child(void)
 	return child < 0 ? -1 : 0;
 }
 
-static int map_code(void)
-{
-	return mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
-}
-
-static int mount_something(void)
-{
-	return (int)syscall(SYS_mount, "none", "/mnt", "tmpfs", 0, NULL);
-}
-
-static int use_keyring(void)
-{
-	return (int)syscall(SYS_keyctl, 0, -3, 0);
-}
-
-static int use_bpf(void)
-{
-	return (int)syscall(SYS_bpf, 0, NULL, 0);
-}
-
-static int socket_inet(void)
-{
-	return socket(AF_INET, SOCK_STREAM, 0) < 0 ? -1 : 0;
-}
-
-static int socket_unix(void)
-{
-	return socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? -1 : 0;
-}
+ACT(map_code, mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0)
+ACT(mount_something, (int)syscall(SYS_mount, "none", "/mnt", "tmpfs", 0, NULL))
+ACT(use_keyring, (int)syscall(SYS_keyctl, 0, -3, 0))
+ACT(use_bpf, (int)syscall(SYS_bpf, 0, NULL, 0))
+ACT(socket_inet, socket(AF_INET, SOCK_STREAM, 0) < 0 ? -1 : 0)
+ACT(socket_unix, socket(AF_UNIX, SOCK_STREAM, 0) < 0 ? -1 : 0)
 
 static int socket_pair(void)
 {
@@ -279,11 +218,14 @@ static int socket_pair(void)
 	return socketpair(AF_UNIX, SOCK_STREAM, 0, fds);
 }
 
+static struct sockaddr_in loopback(unsigned port)
+{
+	return (struct sockaddr_in){AF_INET, htons((uint16_t)port), {htonl(INADDR_LOOPBACK)}, {0}};
+}
+
 static int listen_on(unsigned port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET,
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	                         .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in at = loopback(port);
 	int on = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0)
@@ -291,35 +233,18 @@ static int listen_on(unsigned port)
 	return bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 1) < 0 ? -1 : 0;
 }
 
-static int listen_on_https(void)
-{
-	return listen_on(PORT_BASE + 443);
-}
-
-static int listen_elsewhere(void)
-{
-	return listen_on(PORT_BASE + 1);
-}
-
 static int connect_to(unsigned port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET,
-	                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-	                         .sin_port = htons((uint16_t)port)};
+	struct sockaddr_in at = loopback(port);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	return fd < 0 ? -1 : connect(fd, (struct sockaddr *)&at, sizeof at);
 }
 
-static int connect_to_broker(void)
-{
-	return connect_to(PORT_BASE + 883);
-}
-
-static int connect_elsewhere(void)
-{
-	return connect_to(PORT_BASE + 1);
-}
+ACT(listen_on_https, listen_on(conf_https_port(&conf)))
+ACT(listen_elsewhere, listen_on(conf_https_port(&conf) + 1))
+ACT(connect_to_broker, connect_to(conf_mqtt_port(&conf)))
+ACT(connect_elsewhere, connect_to(conf_mqtt_port(&conf) + 1))
 
 static int resolve_localhost(void)
 {
@@ -352,18 +277,13 @@ static int raise_signal(void)
 
 static int has_no_core_and_is_hidden(void)
 {
-	struct rlimit core;
+	struct rlimit core = {1, 1};
+	bool hidden = prctl(PR_GET_DUMPABLE) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1;
 
-	return getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0 && prctl(PR_GET_DUMPABLE) == 0 &&
-	               prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
-	           ? 0
-	           : -1;
+	return hidden && getrlimit(RLIMIT_CORE, &core) == 0 && core.rlim_max == 0 ? 0 : -1;
 }
 
-static int raise_own_priority(void)
-{
-	return setpriority(PRIO_PROCESS, 0, -5);
-}
+ACT(raise_own_priority, setpriority(PRIO_PROCESS, 0, -5))
 
 /* --- tests --- */
 
@@ -645,7 +565,9 @@ static int universe_make(void **state)
 	snprintf(conf.keys_dir, sizeof conf.keys_dir, "%s/home/keys", folder);
 	snprintf(conf.c2, sizeof conf.c2, "main");
 	snprintf(conf.broker_program, sizeof conf.broker_program, "/bin/sh");
-	conf.port_base = PORT_BASE;
+	conf.port_base = 31000;
+	while (conf_port_taken("::", conf_https_port(&conf)) || conf_port_taken("::", conf_mqtt_port(&conf)))
+		conf.port_base += 2;
 	assert_int_equal(mkdir(conf.data_dir, 0700), 0);
 	assert_int_equal(mkdir(conf.keys_dir, 0700), 0);
 	assert_int_equal(conf_make_folders(&conf, &r), HF_E_OK);

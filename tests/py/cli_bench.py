@@ -1,4 +1,4 @@
-"""What test_cli needs: a runner, the program, and a server on loopback that answers what a case tells it to. Uses: Python's library."""
+"""What the test_cli files need: a runner, the program, and a server on loopback that answers as it is told."""
 import http.server
 import json
 import os
@@ -111,7 +111,7 @@ class Server:
         context.load_cert_chain(os.path.join(universe(), "web.crt"), os.path.join(universe(), "web.key"))
         self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
         self.url = f"https://localhost:{self.http.server_address[1]}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
 
     def __enter__(self):
         return self

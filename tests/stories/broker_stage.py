@@ -123,6 +123,7 @@ class Client:
         self.version = version
         self.mqtt = Wire(client_id or name, protocol=version, **({} if version == 5 else {"clean_session": clean}))
         self.mqtt.told = self.told
+        self.mqtt.on_socket_register_write = lambda *_: None  # writing is left to the thread: TLS is not for two
         self.mqtt.on_connect = lambda c, u, flags, code, p=None: self.told("connack", int(getattr(code, "value", code)),
                                                                           flags["session present"])
         self.mqtt.on_subscribe = lambda c, u, mid, codes, p=None: self.told("suback", [int(getattr(x, "value", x)) for x in codes])
@@ -183,7 +184,8 @@ class Client:
 
     def cut(self):
         """Ends the connection without a DISCONNECT."""
-        self.mqtt.socket().shutdown(socket.SHUT_RDWR)
+        with socket.socket(fileno=os.dup(self.mqtt.socket().fileno())) as bare:
+            bare.shutdown(socket.SHUT_RDWR)
         self.wait("closed")
 
     def close(self):
@@ -238,7 +240,7 @@ def free_port():
 class Stage:
     """A folder with a CA, a broker, and the clients of one test."""
 
-    def __init__(self, table=KNOWN, ready=None):
+    def __init__(self, table=KNOWN, ready=None, conf=CONF):
         self.temp = tempfile.TemporaryDirectory(prefix="broker_story.")
         self.folder, self.port, self.clients, self.log = pathlib.Path(self.temp.name), free_port(), [], []
         self.ca = Authority(self.folder)
@@ -246,7 +248,7 @@ class Stage:
         for name in ("holdfast-control", SERVER, SERVER2, REFERENCE, ALICE, BOB, CAROL):
             self.ca.leaf(name)
         plugin = pathlib.Path(os.environ["HOLDFAST_BIN"]).resolve().parent / "lib" / "holdfast_broker.so"
-        (self.folder / "mosquitto.conf").write_text(CONF.format(port=self.port, dir=self.folder, plugin=plugin))
+        (self.folder / "mosquitto.conf").write_text(conf.format(port=self.port, dir=self.folder, plugin=plugin))
         if table:
             self.snapshot(table)
         self.start(ready)
@@ -255,14 +257,16 @@ class Stage:
         return self
 
     def __exit__(self, kind, value, trace):
-        for client in self.clients:
-            client.close()
-        code = self.stop()
+        try:
+            for client in self.clients:
+                client.close()
+        finally:
+            code = self.stop()
+            self.temp.cleanup()
         if kind:
             print("  broker: " + "\n  broker: ".join(self.log[-20:]))
-        else:
-            assert code == 0, f"mosquitto ended with {code}\n" + "\n".join(self.log[-60:])
-        self.temp.cleanup()
+        elif code != 0:
+            raise AssertionError(f"mosquitto ended with {code}\n" + "\n".join(self.log[-60:]))
 
     def snapshot(self, lines, generation=1, end=None):
         text = [f"holdfast-table 1 {generation}", *lines, end or f"end {len(lines)}"]
@@ -273,7 +277,7 @@ class Stage:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                         preexec_fn=lambda: (die_with_parent(), ready and ready()))
         self.lines = queue.Queue()
-        threading.Thread(target=self.read_log, args=(self.process.stdout,), daemon=True).start()
+        threading.Thread(target=self.read_log, args=(self.process.stderr,), daemon=True).start()
         self.logged(" running")
 
     def read_log(self, stream):
@@ -286,6 +290,7 @@ class Stage:
         while (line := self.lines.get(timeout=DEADLINE_S)) is not None:
             if text in line:
                 return line
+        self.kill()
         raise AssertionError(f"the broker ended without {text!r}:\n" + "\n".join(self.log[-20:]))
 
     def kill(self):
@@ -293,8 +298,14 @@ class Stage:
         self.process.wait(DEADLINE_S)
 
     def stop(self):
-        self.process.terminate()
-        return self.process.wait(DEADLINE_S)
+        for _ in range(DEADLINE_S):
+            self.process.terminate()  # mosquitto forgets one that comes between its "running" and its main loop
+            try:
+                return self.process.wait(1)
+            except subprocess.TimeoutExpired:
+                pass
+        self.kill()
+        return "kill"
 
     def join(self, name, client_id=None, **more):
         """A client that must get in, subscribed to its own topic where it is a device."""

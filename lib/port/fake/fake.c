@@ -8,7 +8,7 @@ enum { PSS = 4, POOL = 256 };
 static const char private_start[] = "-----BEGIN TOY PRIVATE-----\n", public_start[] = "-----BEGIN TOY PUBLIC-----\n",
 				  end[] = "\n-----END TOY-----\n";
 
-/* --- keys ---------------------------------------------------------------------------------------------------------------------- */
+/* --- keys --------------------------------------------------------------------------------------------------------- */
 
 struct hf_seal_key *hf_fake_key(uint64_t number, size_t modulus)
 {
@@ -117,7 +117,7 @@ static enum hf_err verify_pss(void *ctx, struct hf_seal_key *key, struct hf_span
 	return hf_span_equal(sig, hf_span_of(mark, sizeof mark)) ? HF_E_OK : HF_E_SIGNATURE;
 }
 
-/* --- store --------------------------------------------------------------------------------------------------------------------- */
+/* --- store -------------------------------------------------------------------------------------------------------- */
 
 static enum hf_err get(void *ctx, enum hf_node_item item, struct hf_wr *out)
 {
@@ -158,7 +158,7 @@ static enum hf_err check_access(void *ctx)
 	return whole && !f->dead ? HF_E_OK : HF_E_KEY;
 }
 
-/* --- outside ------------------------------------------------------------------------------------------------------------------- */
+/* --- outside ------------------------------------------------------------------------------------------------------ */
 
 static enum hf_err put_text(char *out, size_t cap, const char *text)
 {

@@ -1,4 +1,5 @@
-/* port/fake - a port for tests: toy crypto, a store that fails when told, requests and messages that only pile up. Uses: base seal node. */
+/* port/fake - a port for tests: toy crypto, a store that fails when told, requests and messages that only pile up.
+ * Uses: base seal node. */
 #ifndef HF_FAKE_H
 #define HF_FAKE_H
 #include "base/base.h"
@@ -63,7 +64,8 @@ struct hf_fake {
 void hf_fake_init(struct hf_fake *f, uint64_t seed);
 /* Takes the oldest message out; false when there is none. */
 bool hf_fake_take(struct hf_fake *f, struct hf_fake_sent *out);
-/* Toy keys by number; private and public texts look like PEM. Never free what this returns. modulus: 256 is strong, less is weak. */
+/* Toy keys by number; private and public texts look like PEM. Never free what this returns. modulus: 256 is strong,
+ * less is weak. */
 struct hf_seal_key *hf_fake_key(uint64_t number, size_t modulus);
 void hf_fake_public_pem(uint64_t number, struct hf_wr *out);
 /* The number of the key in a text that a device made. 0: none. */

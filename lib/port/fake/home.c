@@ -8,7 +8,7 @@
 
 enum { SIGN = 1, PSS = 4, GAP = 16 };
 
-/* --- application --------------------------------------------------------------------------------------------------------------- */
+/* --- application -------------------------------------------------------------------------------------------------- */
 
 static enum hf_err on_action(void *ctx, uint8_t action)
 {
@@ -40,7 +40,7 @@ static void on_event(void *ctx, const struct hf_node_event *e)
 		h->code[0] = '\0';
 }
 
-/* --- KeyEx --------------------------------------------------------------------------------------------------------------------- */
+/* --- KeyEx -------------------------------------------------------------------------------------------------------- */
 
 /* The bytes between `"name":"` and the next quote of a request's body. */
 static struct hf_span member(const struct hf_fake *f, const char *name)
@@ -174,7 +174,7 @@ static void answer_http(struct hf_fake_home *h)
 	hf_node_on_http(&h->node, h->now_ms, status, hf_wr_span(&body));
 }
 
-/* --- server -------------------------------------------------------------------------------------------------------------------- */
+/* --- server ------------------------------------------------------------------------------------------------------- */
 
 void hf_fake_home_send(struct hf_fake_home *h, struct hf_wire_msg m, uint64_t key)
 {
@@ -286,7 +286,7 @@ static void take(struct hf_fake_home *h, const struct hf_fake_sent *s)
 		hf_node_on_message(&h->node, h->now_ms, hf_span_text(s->topic), hf_span_of(s->bytes, s->len));
 }
 
-/* --- time ---------------------------------------------------------------------------------------------------------------------- */
+/* --- time --------------------------------------------------------------------------------------------------------- */
 
 /* Does one thing that is to be done outside the device; false when all is quiet. */
 static bool act(struct hf_fake_home *h)

@@ -1,4 +1,5 @@
-/* port/fake - the other side of one device in a test: KeyEx, broker, server and a person, and an application that counts.
+/* port/fake - the other side of one device in a test: KeyEx, broker, server and a person, and an application that
+ * counts.
  * Uses: base wire seal peer node. */
 #ifndef HF_FAKE_HOME_H
 #define HF_FAKE_HOME_H
