@@ -61,17 +61,15 @@ static bool address_read(const char *hex, size_t len, struct in6_addr *out)
 /* Reads a line of /proc/net/tcp: `sl local:port remote:port st tx:rx tr:when retrnsmt uid timeout inode ...`. */
 static bool listener_read(const char *line, struct listener *out)
 {
-	char address[33];
-	unsigned port, state, uid;
-	unsigned long inode;
+	char address[33], port[5], state[3], uid[11], inode[21];
 
-	if (sscanf(line, " %*u: %32[0-9A-F]:%x %*[0-9A-F]:%*x %x %*x:%*x %*x:%*x %*x %u %*u %lu", address, &port, &state,
-	           &uid, &inode) != 5 ||
-	    state != TCP_LISTEN_STATE)
+	if (sscanf(line, " %*s %32[0-9A-F]:%4[0-9A-F] %*s %2[0-9A-F] %*s %*s %*s %10[0-9] %*s %20[0-9]", address, port,
+	           state, uid, inode) != 5 ||
+	    strtoul(state, NULL, 16) != TCP_LISTEN_STATE)
 		return false;
-	out->port = port;
-	out->uid = uid;
-	out->inode = inode;
+	out->port = (unsigned)strtoul(port, NULL, 16);
+	out->uid = (unsigned)strtoul(uid, NULL, 10);
+	out->inode = strtoul(inode, NULL, 10);
 	return address_read(address, strlen(address), &out->address);
 }
 

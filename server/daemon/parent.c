@@ -217,8 +217,8 @@ static void child_ended(struct parent *p, enum daemon_child who, int status)
 	const char *how = WIFSIGNALED(status) ? "signal" : "exit";
 	int number = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
 
-	os_log(p->told[who] ? OS_LOG_CHILD_STOPPED : OS_LOG_CHILD_LOST, "child=%s pid=%d %s=%d", daemon_child_name(who),
-	       p->pids[who], how, number);
+	os_log(p->told[who] || p->stopping ? OS_LOG_CHILD_STOPPED : OS_LOG_CHILD_LOST, "child=%s pid=%d %s=%d",
+	       daemon_child_name(who), p->pids[who], how, number);
 	p->pids[who] = 0;
 	if (p->stopping)
 		stop_step(p);

@@ -25,10 +25,10 @@
 
 #include <cmocka.h>
 
-enum { ENTER_FAILED = 250, NOBODY = 65534 };
+enum { ENTER_FAILED = 250, FAILED_WITHOUT_ERRNO = 251, NOBODY = 65534 };
 
 static char folder[] = "/tmp/holdfast-sandbox-XXXXXX";
-static struct conf conf;
+static struct conf conf = {.c2 = "main", .broker_program = "/bin/sh", .port_base = 31000};
 static uid_t run_as;
 static pid_t bystander; /* stands in for the signer: not in the sandbox of whoever tries */
 
@@ -65,7 +65,7 @@ static int attempt(enum sandbox_role role, int (*act)(void))
 	if (child == 0) {
 		enter_or_exit(role);
 		errno = 0;
-		_exit(act() < 0 ? errno : 0);
+		_exit(act() == 0 ? 0 : errno ? errno : FAILED_WITHOUT_ERRNO);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFEXITED(status));
@@ -269,11 +269,7 @@ static int start_thread(void)
 	return errno || pthread_join(thread, NULL) ? -1 : 0;
 }
 
-static int raise_signal(void)
-{
-	signal(SIGUSR1, SIG_IGN);
-	return raise(SIGUSR1) == 0 ? 0 : -1;
-}
+ACT(raise_signal, signal(SIGUSR1, SIG_IGN) == SIG_ERR ? -1 : raise(SIGUSR1))
 
 static int has_no_core_and_is_hidden(void)
 {
@@ -488,18 +484,12 @@ static void broker_program_is_run_once(void **state)
 	                 has_landlock() ? 7 : 42);
 }
 
+ACT(level_is_said, strstr(sandbox_level(), has_landlock() ? "Landlock " : "seccomp only") ? 0 : -1)
+
 static void level_says_what_holds(void **state)
 {
-	int status;
-	pid_t child = fork();
-
 	(void)state;
-	if (child == 0) {
-		enter_or_exit(SANDBOX_SERVER);
-		_exit(strstr(sandbox_level(), has_landlock() ? "Landlock " : "seccomp only") == NULL);
-	}
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
+	assert_int_equal(attempt(SANDBOX_SERVER, level_is_said), 0);
 	assert_string_equal(sandbox_level(), "off");
 }
 
@@ -563,9 +553,6 @@ static int universe_make(void **state)
 	assert_non_null(mkdtemp(folder));
 	snprintf(conf.data_dir, sizeof conf.data_dir, "%s/home", folder);
 	snprintf(conf.keys_dir, sizeof conf.keys_dir, "%s/home/keys", folder);
-	snprintf(conf.c2, sizeof conf.c2, "main");
-	snprintf(conf.broker_program, sizeof conf.broker_program, "/bin/sh");
-	conf.port_base = 31000;
 	while (conf_port_taken("::", conf_https_port(&conf)) || conf_port_taken("::", conf_mqtt_port(&conf)))
 		conf.port_base += 2;
 	assert_int_equal(mkdir(conf.data_dir, 0700), 0);

@@ -1,4 +1,4 @@
-"""broker_stage - a mosquitto with holdfast_broker.so in a temporary folder, its certificates, and clients, for the broker's story.
+"""broker_stage - for the broker's story: a mosquitto with the plugin in a temporary folder, certificates, clients.
 
 The clients are paho in a thread each; what they hear waits in queues, and every wait has a deadline.
 """
@@ -63,7 +63,7 @@ plugin_opt_control holdfast-control
 """
 
 
-# --- certificates ---------------------------------------------------------------------------------------------------------
+# --- certificates ---------------------------------------------------------------------------------
 
 class Authority:
     """A P-256 CA and what it signs, as files in a folder."""
@@ -98,7 +98,7 @@ class Authority:
         return name
 
 
-# --- clients --------------------------------------------------------------------------------------------------------------
+# --- clients --------------------------------------------------------------------------------------
 
 class Wire(mqtt.Client):
     """paho, with the reason codes that it keeps to itself."""
@@ -114,20 +114,25 @@ class Wire(mqtt.Client):
         return super()._handle_disconnect()
 
 
+def number(code):
+    """A reason code of MQTT 5 is an object, a return code of 3.1.1 a number."""
+    return int(getattr(code, "value", code))
+
+
 class Client:
     """One connection; what it hears waits in one queue a kind."""
 
     def __init__(self, stage, name, client_id=None, version=5, clean=True, will=None, keys=None, username=None):
-        self.heard = {kind: queue.Queue() for kind in ("connack", "puback", "suback", "message", "disconnect", "closed")}
+        self.heard = {kind: queue.Queue()
+                      for kind in ("connack", "puback", "suback", "message", "disconnect", "closed")}
         self.messages = []
         self.version = version
         self.mqtt = Wire(client_id or name, protocol=version, **({} if version == 5 else {"clean_session": clean}))
         self.mqtt.told = self.told
         self.mqtt.on_socket_register_write = lambda *_: None  # writing is left to the thread: TLS is not for two
-        self.mqtt.on_connect = lambda c, u, flags, code, p=None: self.told("connack", int(getattr(code, "value", code)),
-                                                                          flags["session present"])
-        self.mqtt.on_subscribe = lambda c, u, mid, codes, p=None: self.told("suback", [int(getattr(x, "value", x)) for x in codes])
-        self.mqtt.on_message = lambda c, u, m: (self.messages.append(m.payload), self.told("message", m.topic, m.payload))
+        self.mqtt.on_connect = self.on_connect
+        self.mqtt.on_subscribe = self.on_subscribe
+        self.mqtt.on_message = self.on_message
         context = ssl.create_default_context(cafile=str(stage.folder / "ca.crt"))
         if keys is not False:
             context.load_cert_chain(stage.folder / f"{keys or name}.crt", stage.folder / f"{keys or name}.key")
@@ -147,6 +152,16 @@ class Client:
 
     def told(self, kind, *what):
         self.heard[kind].put(what if len(what) != 1 else what[0])
+
+    def on_connect(self, _client, _data, flags, code, _properties=None):
+        self.told("connack", number(code), flags["session present"])
+
+    def on_subscribe(self, _client, _data, _mid, codes, _properties=None):
+        self.told("suback", [number(code) for code in codes])
+
+    def on_message(self, _client, _data, message):
+        self.messages.append(message.payload)
+        self.told("message", message.topic, message.payload)
 
     def run(self):
         try:
@@ -223,7 +238,7 @@ class Control(Client):
         raise AssertionError(f"no event {wanted}")
 
 
-# --- the stage ------------------------------------------------------------------------------------------------------------
+# --- the stage ------------------------------------------------------------------------------------
 
 def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -273,7 +288,8 @@ class Stage:
         (self.folder / "table").write_text("\n".join(text) + "\n")
 
     def start(self, ready=None):
-        command = shlex.split(os.environ.get("HOLDFAST_BROKER_WRAP", "")) + ["mosquitto", "-c", str(self.folder / "mosquitto.conf")]
+        wrap = shlex.split(os.environ.get("HOLDFAST_BROKER_WRAP", ""))
+        command = [*wrap, "mosquitto", "-c", str(self.folder / "mosquitto.conf")]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                                         preexec_fn=lambda: (die_with_parent(), ready and ready()))
         self.lines = queue.Queue()

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""broker_story - attacks on a real mosquitto with holdfast_broker.so: who gets in, who may use which topic, who is thrown out.
+"""broker_story - attacks on a real mosquitto with the plugin: who gets in, who may use which topic, who is cut off.
 
-HOLDFAST_BIN: the directory of the programs; the plugin is taken from its ../lib. HOLDFAST_PORT_BASE: the broker listens at +883,
-without it at any free port. HOLDFAST_BROKER_WRAP: a command put before mosquitto, such as valgrind. Arguments: names of tests
-(default all). Prints "ok NAME" for each that passed; last line "N passed, N failed".
+HOLDFAST_BIN: the directory of the programs; the plugin is taken from its ../lib. HOLDFAST_PORT_BASE: the broker listens
+at +883, without it at any free port. HOLDFAST_BROKER_WRAP: a command put before mosquitto, such as valgrind.
+Arguments: names of tests (default all). Prints "ok NAME" for each that passed; last line "N passed, N failed".
 """
 import resource
 import signal
@@ -18,8 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from broker_stage import (ALICE, BOB, CAROL, CONF, DEADLINE_S, EVENTS, KICKED, KNOWN, NOT_AUTHORIZED, OK, PASSED_ON, REFERENCE,
-                          SERVER, SERVER2, TABLE, Authority, Client, Control, Stage)
+from broker_stage import (ALICE, BOB, CAROL, CONF, DEADLINE_S, EVENTS, KICKED, KNOWN, NOT_AUTHORIZED, OK, PASSED_ON,
+                          REFERENCE, SERVER, SERVER2, TABLE, Authority, Client, Control, Stage)
 
 
 def B1_revoke_live_session():
@@ -118,13 +118,15 @@ def B3_foreign_topics_refused():
     with Stage() as stage:
         Control(stage)
         bob, alice, old = stage.join(BOB), stage.join(ALICE), stage.join(ALICE, f"SRUP Client: {ALICE}", version=4)
-        for topic in ("#", "+", "+/+", "SRUP/#", "SRUP/+", f"{own}/#", f"+/{ALICE}", f"SRUP/{BOB}", "$SYS/#", "$SYS/broker/version",
-                      f"$share/g/{own}", "$share/g/#", "$CONTROL/#", TABLE, EVENTS, "$holdfast/#", f"SRUP/servers/{SERVER}/{ALICE}",
-                      f"SRUP/servers/{SERVER}/+", f"SRUP/servers/{SERVER}/#", "SRUP/servers/#", "other", own.upper(), f"SRUP/0{ALICE[1:]}"):
+        for topic in ("#", "+", "+/+", "SRUP/#", "SRUP/+", f"{own}/#", f"+/{ALICE}", f"SRUP/{BOB}", "$SYS/#",
+                      "$SYS/broker/version", f"$share/g/{own}", "$share/g/#", "$CONTROL/#", TABLE, EVENTS,
+                      "$holdfast/#", f"SRUP/servers/{SERVER}/{ALICE}", f"SRUP/servers/{SERVER}/+", f"SRUP/servers/{SERVER}/#",
+                      "SRUP/servers/#", "other", own.upper(), f"SRUP/0{ALICE[1:]}"):
             assert alice.subscribe(topic) == NOT_AUTHORIZED, topic
             assert old.subscribe(topic) == 0x80, topic
-        for topic in (f"SRUP/{BOB}", f"SRUP/servers/{SERVER}/{BOB}", f"SRUP/servers/{SERVER}", TABLE, "$CONTROL/dynamic-security/v1",
-                      EVENTS, "$SYS/broker/connection/x/state", f"$share/g/{own}", "other", f"{own}/", f"/{own}"):
+        for topic in (f"SRUP/{BOB}", f"SRUP/servers/{SERVER}/{BOB}", f"SRUP/servers/{SERVER}", TABLE,
+                      "$CONTROL/dynamic-security/v1", EVENTS, "$SYS/broker/connection/x/state", f"$share/g/{own}",
+                      "other", f"{own}/", f"/{own}"):
             assert alice.publish(topic) == NOT_AUTHORIZED, topic
         assert alice.publish(TABLE, f"put {ALICE} server joined -\n") == NOT_AUTHORIZED
         assert alice.publish(own, b"kept", retain=True) == NOT_AUTHORIZED
@@ -163,11 +165,12 @@ def B3_servers_hear_their_own_devices():
         assert control.change(f"put {BOB} device joined {REFERENCE}") == OK
         first, second = stage.join(SERVER, f"{SERVER}/in"), stage.join(SERVER2, f"{SERVER2}/in")
         third = stage.join(REFERENCE, f"SRUP Client: {REFERENCE}", version=4)
-        for server, topic, code in ((first, "SRUP/+", 1), (first, f"SRUP/servers/{SERVER}/+", 1), (second, "SRUP/+", 1),
-                                    (second, f"SRUP/servers/{SERVER}/+", NOT_AUTHORIZED), (first, "SRUP/#", NOT_AUTHORIZED),
-                                    (first, "#", NOT_AUTHORIZED), (first, EVENTS, NOT_AUTHORIZED),
-                                    (third, f"SRUP/servers/{REFERENCE}/#", 1), (third, f"SRUP/{BOB}/#", 1),
-                                    (third, f"SRUP/{ALICE}/#", 0x80), (third, f"SRUP/servers/{SERVER}/#", 0x80), (third, "SRUP/+", 0x80)):
+        for server, topic, code in (
+                (first, "SRUP/+", 1), (first, f"SRUP/servers/{SERVER}/+", 1), (second, "SRUP/+", 1),
+                (second, f"SRUP/servers/{SERVER}/+", NOT_AUTHORIZED), (first, "SRUP/#", NOT_AUTHORIZED),
+                (first, "#", NOT_AUTHORIZED), (first, EVENTS, NOT_AUTHORIZED),
+                (third, f"SRUP/servers/{REFERENCE}/#", 1), (third, f"SRUP/{BOB}/#", 1), (third, f"SRUP/{ALICE}/#", 0x80),
+                (third, f"SRUP/servers/{SERVER}/#", 0x80), (third, "SRUP/+", 0x80)):
             assert server.subscribe(topic) == code, (topic, code)
         for topic in (f"SRUP/{ALICE}", TABLE, EVENTS):
             assert first.publish(topic) == NOT_AUTHORIZED, topic
@@ -176,7 +179,8 @@ def B3_servers_hear_their_own_devices():
         assert carol.publish(f"SRUP/servers/{SERVER}/{CAROL}", b"c") == OK
         assert control.change(f"put {CAROL} device joined {SERVER2}") == OK
         assert carol.publish(f"SRUP/{CAROL}", b"d") == OK
-        assert [first.message()[1], first.message()[1], second.message()[1], third.message()[1]] == [b"a", b"c", b"d", b"b"]
+        heard = (first.message()[1], first.message()[1], second.message()[1], third.message()[1])
+        assert heard == (b"a", b"c", b"d", b"b")
         third.publish(f"SRUP/{BOB}", b"do")
         assert [bob.message()[1], bob.message()[1]] == [b"b", b"do"]
 
@@ -186,7 +190,8 @@ def B4_foreign_client_id_refused():
         control = Control(stage).listen()
         bob = stage.join(BOB)
         for version in (4, 5):
-            for client_id in (BOB, f"SRUP Client: {BOB}", "other", f"{ALICE}/x", f"{ALICE} ", "holdfast-control", f"SRUP Client:{ALICE}"):
+            for client_id in (BOB, f"SRUP Client: {BOB}", "other", f"{ALICE}/x", f"{ALICE} ", "holdfast-control",
+                              f"SRUP Client:{ALICE}"):
                 stage.refused(ALICE, client_id, version=version)
             stage.refused(SERVER, SERVER, version=version)
             stage.refused(SERVER, f"{SERVER2}/in", version=version)
@@ -217,7 +222,8 @@ def B6_no_table_nobody_enters():
         stage.kill()
         stage.start()
         stage.refused(ALICE)
-        for generation, lines, end in ((1, KNOWN, "end 5"), (1, KNOWN, "put 1 device"), ("x", KNOWN, None), (1, KNOWN + ["revoke 1"], None)):
+        for generation, lines, end in ((1, KNOWN, "end 5"), (1, KNOWN, "put 1 device"), ("x", KNOWN, None),
+                                       (1, KNOWN + ["revoke 1"], None)):
             stage.kill()
             stage.snapshot(lines, generation, end)
             stage.start()
@@ -285,9 +291,10 @@ def presence_events():
 
 
 def control_payload_refused():
-    bad = ("", "\n", "put", f"put {ALICE}", f"put {ALICE} device joined -", f"put {ALICE} device registered {SERVER}", f"put {ALICE} root joined -",
-           "put 0 device registered -", f"put {ALICE}  device registered -", f"revoke {ALICE} ", f"revoke {ALICE}\r", f"revoke {ALICE.upper()}",
-           "reset\nreset", f"del {BOB}\nreset", "commit", "commit 3", "end 1", "holdfast-table 1 1", f"revoke {ALICE}\n\n", f"revoke {ALICE}\0")
+    bad = ("", "\n", "put", f"put {ALICE}", f"put {ALICE} device joined -", f"put {ALICE} device registered {SERVER}",
+           f"put {ALICE} root joined -", "put 0 device registered -", f"put {ALICE}  device registered -",
+           f"revoke {ALICE} ", f"revoke {ALICE}\r", f"revoke {ALICE.upper()}", "reset\nreset", f"del {BOB}\nreset",
+           "commit", "commit 3", "end 1", "holdfast-table 1 1", f"revoke {ALICE}\n\n", f"revoke {ALICE}\0")
     with Stage() as stage:
         control = Control(stage).listen()
         alice, old = stage.join(ALICE), Control(stage, "old", version=4)
@@ -320,7 +327,8 @@ def revoke_with_full_disk():
             pass
         control.event("refused control -", b"IO".hex())
         assert stage.folder.joinpath("journal").read_text().endswith("\n")
-        assert control.change(f"put {CAROL} device joined {SERVER}", f"revoke {ALICE}", f"put {BOB} server joined -") == NOT_AUTHORIZED
+        mixed = (f"put {CAROL} device joined {SERVER}", f"revoke {ALICE}", f"put {BOB} server joined -")
+        assert control.change(*mixed) == NOT_AUTHORIZED
         assert alice.wait("closed")
         stage.refused(ALICE)
         assert stage.join(CAROL).publish(f"SRUP/{CAROL}") == NOT_AUTHORIZED
@@ -371,8 +379,8 @@ def K9_certificates_refused():
 def K9_old_tls_refused():
     warnings.simplefilter("ignore", DeprecationWarning)  # python says so of the old versions
     with Stage() as stage:
-        for version, fits in ((ssl.TLSVersion.TLSv1, False), (ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True),
-                              (ssl.TLSVersion.TLSv1_3, True)):
+        for version, fits in ((ssl.TLSVersion.TLSv1, False), (ssl.TLSVersion.TLSv1_1, False),
+                              (ssl.TLSVersion.TLSv1_2, True), (ssl.TLSVersion.TLSv1_3, True)):
             context = ssl.create_default_context(cafile=str(stage.folder / "ca.crt"))
             context.load_cert_chain(stage.folder / f"{ALICE}.crt", stage.folder / f"{ALICE}.key")
             context.set_ciphers("ALL:@SECLEVEL=0")
@@ -387,8 +395,8 @@ def K9_old_tls_refused():
 
 
 def main():
-    tests = [value for name, value in globals().items() if callable(value) and getattr(value, "__module__", "") == "__main__"
-             and name != "main"]
+    tests = [value for name, value in globals().items()
+             if callable(value) and getattr(value, "__module__", "") == "__main__" and name != "main"]
     chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
     failed = 0
     for test in chosen:
