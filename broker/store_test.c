@@ -189,66 +189,66 @@ static void journal_cannot_be_read(void **state)
 
 /* --- payloads ------------------------------------------------------------------------------------ */
 
+static const struct {
+	const char *payload;
+	enum hf_err err;
+	unsigned a1, b2, c3;
+	const char *kicks, *journal; /* what it adds to the journal; the first line when it begins a new one */
+} changes[] = {
+	{"put c3 device registered -\n", HF_E_OK, J, R, R, "", "put c3 device registered -\n"},
+	{"put c3 device registered -", HF_E_OK, J, R, R, "", "put c3 device registered -\n"},
+	{"put a1 device registered -\n", HF_E_OK, R, R, 0, "", "put a1 device registered -\n"}, /* by the table alone */
+	{"put a1 server joined -\n", HF_E_OK, J, R, 0, "a1 ", "put a1 server joined -\n"}, /* another kind of client */
+	{"del a1\nput c3 device joined 5e\n", HF_E_OK, 0, R, J, "a1 ", "del a1\nput c3 device joined 5e\n"},
+	{"revoke a1\nrevoke 99\n", HF_E_OK, 0, R, 0, "a1 99 ", "revoke a1\nrevoke 99\n"},
+	{"del a1\nput a1 device joined 5e\n", HF_E_OK, J, R, 0, "a1 ", "del a1\nput a1 device joined 5e\n"},
+	{"", HF_E_INPUT, J, R, 0, "", ""},
+	{"\n", HF_E_TEXT, J, R, 0, "", ""},
+	{"revoke a1\n\n", HF_E_TEXT, J, R, 0, "", ""},
+	{"revoke a1\nrevoke", HF_E_TEXT, J, R, 0, "", ""},
+	{"revoke a1\nend 1\n", HF_E_TEXT, J, R, 0, "", ""},
+	{"holdfast-journal 1 1\nrevoke a1\n", HF_E_TEXT, J, R, 0, "", ""},
+	{"revoke a1\nreset\n", HF_E_STATE, J, R, 0, "", ""},
+	{"reset\nreset\n", HF_E_STATE, J, R, 0, "", ""},
+	{"commit 2\n", HF_E_STATE, J, R, 0, "", ""},
+	{"reset\ncommit 2\nrevoke a1\n", HF_E_TEXT, J, R, 0, "", ""},
+	{"reset\nput b2 device registered -\n", HF_E_OK, J, R, 0, "", ""},
+	{"reset\nput a1 device joined 5e\nput b2 device registered -\ncommit 2\n", HF_E_OK, J, R, 0, "5e ",
+     "holdfast-journal 1 2\n"},
+	{"reset\nput a1 device registered -\nput 5e server joined -\nput c3 device joined 5e\ncommit 2\n", HF_E_OK, R, 0, J,
+     "a1 b2 ", "holdfast-journal 1 2\n"},
+	{"reset\nput a1 reference joined -\nput b2 device joined 5e\nput 5e server joined -\ncommit 2", HF_E_OK, J, J, 0,
+     "a1 ", "holdfast-journal 1 2\n"},
+	{"reset\ncommit 1\n", HF_E_OK, 0, 0, 0, "a1 b2 5e ", "holdfast-journal 1 1\n"},
+	/* A revoke in a fill holds in both tables, whatever the fill brings, and in the new journal. */
+	{"reset\nrevoke a1\nput a1 device joined 5e\nput b2 device registered -\nput 5e server joined -\ncommit 2\n",
+     HF_E_OK, 0, R, 0, "a1 ", "holdfast-journal 1 2\nrevoke a1\n"},
+	{"reset\nput a1 device joined 5e\nput b2 device registered -\nput 5e server joined -\ndel a1\ncommit 2\n", HF_E_OK,
+     0, R, 0, "a1 ", "holdfast-journal 1 2\n"},
+};
+
 static void payloads(void **state)
 {
-	static const struct {
-		const char *payload;
-		enum hf_err err;
-		unsigned a1, b2, c3;
-		const char *kicks, *journal; /* what it adds to the journal; the first line when it begins a new one */
-	} cases[] = {
-		{"put c3 device registered -\n", HF_E_OK, J, R, R, "", "put c3 device registered -\n"},
-		{"put c3 device registered -", HF_E_OK, J, R, R, "", "put c3 device registered -\n"},
-		{"put a1 device registered -\n", HF_E_OK, R, R, 0, "", "put a1 device registered -\n"}, /* by the table alone */
-		{"put a1 server joined -\n", HF_E_OK, J, R, 0, "a1 ", "put a1 server joined -\n"}, /* another kind of client */
-		{"del a1\nput c3 device joined 5e\n", HF_E_OK, 0, R, J, "a1 ", "del a1\nput c3 device joined 5e\n"},
-		{"revoke a1\nrevoke 99\n", HF_E_OK, 0, R, 0, "a1 99 ", "revoke a1\nrevoke 99\n"},
-		{"del a1\nput a1 device joined 5e\n", HF_E_OK, J, R, 0, "a1 ", "del a1\nput a1 device joined 5e\n"},
-		{"", HF_E_INPUT, J, R, 0, "", ""},
-		{"\n", HF_E_TEXT, J, R, 0, "", ""},
-		{"revoke a1\n\n", HF_E_TEXT, J, R, 0, "", ""},
-		{"revoke a1\nrevoke", HF_E_TEXT, J, R, 0, "", ""},
-		{"revoke a1\nend 1\n", HF_E_TEXT, J, R, 0, "", ""},
-		{"holdfast-journal 1 1\nrevoke a1\n", HF_E_TEXT, J, R, 0, "", ""},
-		{"revoke a1\nreset\n", HF_E_STATE, J, R, 0, "", ""},
-		{"reset\nreset\n", HF_E_STATE, J, R, 0, "", ""},
-		{"commit 2\n", HF_E_STATE, J, R, 0, "", ""},
-		{"reset\ncommit 2\nrevoke a1\n", HF_E_TEXT, J, R, 0, "", ""},
-		{"reset\nput b2 device registered -\n", HF_E_OK, J, R, 0, "", ""},
-		{"reset\nput a1 device joined 5e\nput b2 device registered -\ncommit 2\n", HF_E_OK, J, R, 0, "5e ",
-	     "holdfast-journal 1 2\n"},
-		{"reset\nput a1 device registered -\nput 5e server joined -\nput c3 device joined 5e\ncommit 2\n", HF_E_OK, R,
-	     0, J, "a1 b2 ", "holdfast-journal 1 2\n"},
-		{"reset\nput a1 reference joined -\nput b2 device joined 5e\nput 5e server joined -\ncommit 2", HF_E_OK, J, J,
-	     0, "a1 ", "holdfast-journal 1 2\n"},
-		{"reset\ncommit 1\n", HF_E_OK, 0, 0, 0, "a1 b2 5e ", "holdfast-journal 1 1\n"},
-		/* A revoke in a fill holds in both tables, whatever the fill brings, and in the new journal. */
-		{"reset\nrevoke a1\nput a1 device joined 5e\nput b2 device registered -\nput 5e server joined -\ncommit 2\n",
-	     HF_E_OK, 0, R, 0, "a1 ", "holdfast-journal 1 2\nrevoke a1\n"},
-		{"reset\nput a1 device joined 5e\nput b2 device registered -\nput 5e server joined -\ndel a1\ncommit 2\n",
-	     HF_E_OK, 0, R, 0, "a1 ", "holdfast-journal 1 2\n"},
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(cases); i++) {
+	for (size_t i = 0; i < COUNT(changes); i++) {
 		char text[200] = "";
 		struct hf_wr w = hf_wr_of(text, sizeof text);
 
 		assert_int_equal(start(TABLE_1, NULL), HF_E_OK);
-		assert_int_equal(apply(cases[i].payload), cases[i].err);
-		assert_int_equal(state_of(0xa1), cases[i].a1);
-		assert_int_equal(state_of(0xb2), cases[i].b2);
-		assert_int_equal(state_of(0xc3), cases[i].c3);
+		assert_int_equal(apply(changes[i].payload), changes[i].err);
+		assert_int_equal(state_of(0xa1), changes[i].a1);
+		assert_int_equal(state_of(0xb2), changes[i].b2);
+		assert_int_equal(state_of(0xc3), changes[i].c3);
 		/* Kicks of a commit come in the order of the rows. */
-		assert_int_equal(strlen(kicked), strlen(cases[i].kicks));
-		for (const char *id = cases[i].kicks; *id; id = strchr(id, ' ') + 1) {
+		assert_int_equal(strlen(kicked), strlen(changes[i].kicks));
+		for (const char *id = changes[i].kicks; *id; id = strchr(id, ' ') + 1) {
 			char one[20];
 
 			(void)snprintf(one, sizeof one, "%.*s", (int)(strchr(id, ' ') - id) + 1, id);
 			assert_non_null(strstr(kicked, one));
 		}
-		hf_wr_text(&w, cases[i].journal[0] == 'h' ? "" : "holdfast-journal 1 1\n");
-		hf_wr_text(&w, cases[i].journal);
+		hf_wr_text(&w, changes[i].journal[0] == 'h' ? "" : "holdfast-journal 1 1\n");
+		hf_wr_text(&w, changes[i].journal);
 		hf_wr_nul(&w);
 		assert_journal(text);
 		broker_store_release(&store);

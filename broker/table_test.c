@@ -51,62 +51,62 @@ static void lines_of_every_form(void **state)
 	}
 }
 
+static const char *const malformed[] = {
+	"",
+	" ",
+	"put",
+	"put a1",
+	"put a1 device",
+	"put a1 device registered",
+	"put a1 device registered 5e",
+	"put a1 device joined -",
+	"put a1 device joined",
+	"put a1 device joined 5e ",
+	"put a1 device joined 5e x",
+	" put a1 device registered -",
+	"put  a1 device registered -",
+	"put a1 device registered --",
+	"put a1 server registered -",
+	"put a1 server joined 5e",
+	"put a1 reference registered -",
+	"put a1 control joined -",
+	"put A1 device registered -",
+	"put 0 device registered -",
+	"put 0a1 device registered -",
+	"put 11112222333344445 device registered -",
+	"put # device registered -",
+	"PUT a1 device registered -",
+	"put a1 device revoked -",
+	"del",
+	"del a1 b2",
+	"del ",
+	"del\ta1",
+	"revoke",
+	"revoke a1\r",
+	"revoke {id}",
+	"revoke holdfast-control",
+	"reset ",
+	"reset 1",
+	"commit",
+	"commit ",
+	"commit -1",
+	"commit 18446744073709551616",
+	"commit {number}",
+	"holdfast-table 2 7",
+	"holdfast-table 1",
+	"holdfast-journal 1 x",
+	"end",
+	"end -0",
+	"nonsense",
+};
+
 static void lines_malformed(void **state)
 {
-	static const char *const bad[] = {
-		"",
-		" ",
-		"put",
-		"put a1",
-		"put a1 device",
-		"put a1 device registered",
-		"put a1 device registered 5e",
-		"put a1 device joined -",
-		"put a1 device joined",
-		"put a1 device joined 5e ",
-		"put a1 device joined 5e x",
-		" put a1 device registered -",
-		"put  a1 device registered -",
-		"put a1 device registered --",
-		"put a1 server registered -",
-		"put a1 server joined 5e",
-		"put a1 reference registered -",
-		"put a1 control joined -",
-		"put A1 device registered -",
-		"put 0 device registered -",
-		"put 0a1 device registered -",
-		"put 11112222333344445 device registered -",
-		"put # device registered -",
-		"PUT a1 device registered -",
-		"put a1 device revoked -",
-		"del",
-		"del a1 b2",
-		"del ",
-		"del\ta1",
-		"revoke",
-		"revoke a1\r",
-		"revoke {id}",
-		"revoke holdfast-control",
-		"reset ",
-		"reset 1",
-		"commit",
-		"commit ",
-		"commit -1",
-		"commit 18446744073709551616",
-		"commit {number}",
-		"holdfast-table 2 7",
-		"holdfast-table 1",
-		"holdfast-journal 1 x",
-		"end",
-		"end -0",
-		"nonsense",
-	};
-
 	(void)state;
-	for (size_t i = 0; i < COUNT(bad); i++) {
+	for (size_t i = 0; i < COUNT(malformed); i++) {
 		struct broker_line l = {.number = 77};
 
-		assert_int_equal(broker_line_parse(hf_span_text(bad[i]), &l), HF_E_TEXT);
+		assert_int_equal(broker_line_parse(hf_span_text(malformed[i]), &l), HF_E_TEXT);
 		assert_int_equal(l.number, 77);
 	}
 	struct broker_line l;

@@ -14,7 +14,7 @@ static void begin(void)
 	table = (struct hf_peer_table){.slot = slots, .cap = CAP};
 }
 
-static enum hf_err open(enum hf_peer_kind kind, uint64_t peer, const char *token, int64_t deadline_ms)
+static enum hf_err ask(enum hf_peer_kind kind, uint64_t peer, const char *token, int64_t deadline_ms)
 {
 	return hf_peer_open(&table, kind, peer, hf_span_text(token), deadline_ms, peer + 1);
 }
@@ -99,7 +99,7 @@ TEST(M6_token_never_issued)
 {
 	begin();
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "one", 0), HF_E_NOT_FOUND);
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "two", 0), HF_E_NOT_FOUND);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "on", 0), HF_E_NOT_FOUND);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "one1", 0), HF_E_NOT_FOUND);
@@ -110,7 +110,7 @@ TEST(M6_token_never_issued)
 TEST(M6_token_used)
 {
 	begin();
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "one", 100), HF_E_NOT_FOUND);
 }
@@ -118,7 +118,7 @@ TEST(M6_token_used)
 TEST(M6_token_expired)
 {
 	begin();
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "one", 101), HF_E_EXPIRED);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "one", 100), HF_E_NOT_FOUND);
 }
@@ -126,7 +126,7 @@ TEST(M6_token_expired)
 TEST(M6_token_of_another_peer)
 {
 	begin();
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "one", 100), HF_E_OK);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, B, "one", 0), HF_E_NOT_FOUND);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, "one", 0), HF_E_OK);
 }
@@ -135,7 +135,7 @@ TEST(M6_token_of_another_kind)
 {
 	begin();
 	for (unsigned kind = 0; kind < HF_PEER_K_COUNT_; kind++) {
-		CHECK_EQ(open((enum hf_peer_kind)kind, A, "one", 100), HF_E_OK);
+		CHECK_EQ(ask((enum hf_peer_kind)kind, A, "one", 100), HF_E_OK);
 		for (unsigned other = 0; other < HF_PEER_K_COUNT_; other++)
 			if (other != kind)
 				CHECK_EQ(settle((enum hf_peer_kind)other, A, "one", 0), HF_E_NOT_FOUND);
@@ -153,7 +153,7 @@ TEST(settling_in_any_order)
 
 		begin();
 		for (unsigned i = 0; i < CAP; i++)
-			CHECK_EQ(open(HF_PEER_K_DATA, A, tokens[i], 100), HF_E_OK);
+			CHECK_EQ(ask(HF_PEER_K_DATA, A, tokens[i], 100), HF_E_OK);
 		for (unsigned i = 0; i < CAP; i++) {
 			unsigned k = code >> (2 * i) & 3;
 
@@ -166,14 +166,14 @@ TEST(settling_in_any_order)
 TEST(full_table_refuses_and_counts)
 {
 	begin();
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "a", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "b", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_ACTION, B, "a", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_DATA, A, "a", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_DATA, A, "b", 1), HF_E_FULL);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "a", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "b", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, B, "a", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_DATA, A, "a", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_DATA, A, "b", 1), HF_E_FULL);
 	CHECK_EQ(table.refused, 1);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, B, "a", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_DATA, A, "b", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_DATA, A, "b", 1), HF_E_OK);
 }
 
 TEST(tokens_that_are_refused)
@@ -183,11 +183,11 @@ TEST(tokens_that_are_refused)
 	begin();
 	memset(longest, 'x', sizeof longest);
 	longest[HF_PEER_TOKEN_MAX + 1] = '\0';
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "", 1), HF_E_TOKEN);
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, longest, 1), HF_E_TOO_BIG);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "", 1), HF_E_TOKEN);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, longest, 1), HF_E_TOO_BIG);
 	longest[HF_PEER_TOKEN_MAX] = '\0';
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, longest, 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, longest, 1), HF_E_EXISTS);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, longest, 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, longest, 1), HF_E_EXISTS);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, A, longest, 1), HF_E_OK);
 }
 
@@ -198,9 +198,9 @@ TEST(expiry_and_deadlines)
 	begin();
 	CHECK_EQ(hf_peer_deadline_ms(&table), INT64_MAX);
 	CHECK(!hf_peer_expire(&table, INT64_MAX, &q));
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "late", 300), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "soon", 100), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_ACTION, B, "mid", 200), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "late", 300), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "soon", 100), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, B, "mid", 200), HF_E_OK);
 	CHECK_EQ(hf_peer_deadline_ms(&table), 100);
 	CHECK(!hf_peer_expire(&table, 100, &q));
 	CHECK(hf_peer_expire(&table, 250, &q));
@@ -212,10 +212,10 @@ TEST(expiry_and_deadlines)
 TEST(forgetting_a_peer)
 {
 	begin();
-	CHECK_EQ(open(HF_PEER_K_ACTION, A, "1", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_ACTION, B, "2", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_DATA, A, "3", 1), HF_E_OK);
-	CHECK_EQ(open(HF_PEER_K_DATA, A, "4", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, A, "1", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_ACTION, B, "2", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_DATA, A, "3", 1), HF_E_OK);
+	CHECK_EQ(ask(HF_PEER_K_DATA, A, "4", 1), HF_E_OK);
 	hf_peer_forget(&table, A);
 	CHECK_EQ(table.count, 1);
 	CHECK_EQ(settle(HF_PEER_K_ACTION, B, "2", 1), HF_E_OK);

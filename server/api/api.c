@@ -180,8 +180,10 @@ static enum hf_err allow(struct http_call *h)
 	struct account_caller *caller;
 	enum hf_err err;
 
-	if (row->right == ACCOUNT_PUBLIC)
-		return HF_E_OK;
+	if (row->right == ACCOUNT_PUBLIC) /* KeyEx knows no 413: threats K4 */
+		return h->body.err == HF_E_TOO_BIG ? HF_E_INPUT : h->body.err;
+	if (h->body.err != HF_E_OK)
+		return h->body.err;
 	caller = calloc(1, sizeof *caller);
 	if (!caller)
 		return HF_E_MEMORY;

@@ -265,11 +265,20 @@ static enum hf_err open_access(struct server *s, int signer_fd)
 	return err;
 }
 
+/* Our own broker listens where we listen. */
+static const char *broker_host(const struct server *s)
+{
+	if (s->conf->broker == CONF_BROKER_EXTERNAL)
+		return s->first_name;
+	return strcmp(s->conf->listen, "0.0.0.0") == 0 || strcmp(s->conf->listen, "::") == 0 ? "127.0.0.1" : s->conf->listen;
+}
+
 static enum hf_err open_link(struct server *s)
 {
 	conf_place(s->conf, CONF_PLACE_BROKER_TABLE, s->table_file);
 	struct link_setup setup = {
-		.host = s->first_name,
+		.host = broker_host(s),
+		.broker_name = s->first_name,
 		.port = conf_mqtt_port(s->conf),
 		.broker_ca_pem = os_buf_cstr(&s->broker_ca),
 		.table_file = s->table_file,

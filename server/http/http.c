@@ -142,11 +142,16 @@ static enum hf_err admit(struct http_call *c, const char *method)
 
 	if (err != HF_E_OK)
 		return err;
-	if (c->body.err != HF_E_OK)
-		return c->body.err;
 	if (c->http->stopping)
 		return HF_E_BUSY;
 	return c->http->setup.allow(c);
+}
+
+static const char *why_refused(const struct http_call *c, enum hf_err err)
+{
+	if (c->body.err == HF_E_TOO_BIG)
+		return "the body is larger than the server takes; see http_body_max";
+	return err == HF_E_NOT_FOUND ? "no such path; docs/generated/routes.md lists them" : NULL;
 }
 
 static void dispatch(struct http_call *c, const char *method)
@@ -156,7 +161,7 @@ static void dispatch(struct http_call *c, const char *method)
 	if (err == HF_E_OK) {
 		handle(c);
 	} else {
-		http_fail(c, err, err == HF_E_NOT_FOUND ? "no such path; docs/protocol.md lists them" : NULL);
+		http_fail(c, err, why_refused(c, err));
 		c->phase = HTTP_ANSWERED;
 		os_log(OS_LOG_HTTP_REFUSED, "status=%u path=%s", c->status, c->path);
 	}
@@ -277,14 +282,16 @@ static size_t unescape(void *ctx, struct MHD_Connection *connection, char *s)
 static enum hf_err listen_on(struct http *h)
 {
 	const struct http_setup *s = &h->setup;
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(s->port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(s->port)};
+	bool is_v4 = inet_pton(AF_INET, s->listen, &v4.sin_addr) == 1;
 	const union MHD_DaemonInfo *info;
 
-	if (inet_pton(AF_INET, s->listen, &address.sin_addr) != 1)
+	if (!is_v4 && inet_pton(AF_INET6, s->listen, &v6.sin6_addr) != 1)
 		return HF_E_INPUT;
 	h->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->port, NULL, NULL, on_request, h,
-		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *)&address,
+		(is_v4 ? 0u : (unsigned)MHD_USE_DUAL_STACK) | MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->port, NULL, NULL, on_request, h,
+		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
 		MHD_OPTION_HTTPS_MEM_KEY, s->key_pem, MHD_OPTION_HTTPS_MEM_CERT, s->certificate_pem, MHD_OPTION_HTTPS_PRIORITIES,
 		tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_ADDRESS,
 		MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,

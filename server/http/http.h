@@ -58,7 +58,7 @@ struct http_setup {
 	size_t body_max;
 	unsigned connections_max, timeout_s;
 	void *ctx;
-	/* May this request reach its route? OK, LOGIN, DENIED. Runs inside the turn's transaction. */
+	/* May this request reach its route? OK, LOGIN, DENIED, or what body.err says. Runs inside the turn's transaction. */
 	enum hf_err (*allow)(struct http_call *c);
 };
 

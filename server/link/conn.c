@@ -39,7 +39,7 @@ enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX *
 	X509 *cert = read_cert(cert_pem), *ca = read_cert(s->broker_ca_pem);
 	bool ok = ctx && cert && ca && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 && SSL_CTX_use_certificate(ctx, cert) == 1 &&
 	          SSL_CTX_use_PrivateKey(ctx, hf_openssl_pkey(s->access_key)) == 1 &&
-	          X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) == 1 && expect_host(ctx, s->host);
+	          X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) == 1 && expect_host(ctx, s->broker_name);
 
 	X509_free(cert);
 	X509_free(ca);
@@ -151,32 +151,54 @@ void link_conn_restart(struct link_conn *c)
 		down(c);
 }
 
-/* At most LINK_READS_A_TURN packets or LINK_TURN_MS; what TLS has decrypted already does not show in epoll, so come back at once. */
+/* What TLS has decrypted already does not show in epoll. */
+static bool pending(const struct link_conn *c)
+{
+	SSL *ssl = mosquitto_ssl_get(c->m);
+
+	return ssl && SSL_pending(ssl) > 0;
+}
+
+/* Reads while there is something, at most LINK_READS_A_TURN packets or LINK_TURN_MS: the turn's transaction carries them all. */
+static int read_some(struct link_conn *c)
+{
+	int64_t until = os_monotonic_ms() + LINK_TURN_MS;
+	uint64_t before;
+	unsigned reads = 0;
+	int rc;
+
+	do {
+		before = c->link->counts.received;
+		rc = mosquitto_loop_read(c->m, 1);
+		c->has_read = true;
+	} while (rc == MOSQ_ERR_SUCCESS && (c->link->counts.received != before || pending(c)) && ++reads < LINK_READS_A_TURN &&
+	         os_monotonic_ms() < until);
+	if (rc == MOSQ_ERR_SUCCESS && pending(c))
+		os_timer_set(c->link->s.loop, &c->more, 0);
+	return rc;
+}
+
 static void on_ready(struct os_watch *w, uint32_t events)
 {
 	struct link_conn *c = w->ctx;
-	int64_t until = os_monotonic_ms() + LINK_TURN_MS;
 	int rc = MOSQ_ERR_SUCCESS;
-	unsigned reads = 0;
 
-	if (events & ~(uint32_t)OS_WRITE) {
-		uint64_t before;
-
-		do {
-			before = c->link->counts.received;
-			rc = mosquitto_loop_read(c->m, 1);
-			c->has_read = true;
-		} while (rc == MOSQ_ERR_SUCCESS && c->link->counts.received != before && ++reads < LINK_READS_A_TURN &&
-		         os_monotonic_ms() < until);
-		if (reads > 0 && rc == MOSQ_ERR_SUCCESS)
-			os_timer_set(c->link->s.loop, &c->misc, os_monotonic_ms());
-	}
+	if (events & ~(uint32_t)OS_WRITE)
+		rc = read_some(c);
 	if (rc == MOSQ_ERR_SUCCESS && (events & OS_WRITE) && !c->up) /* handshake; once up, output waits for the commit */
 		rc = mosquitto_loop_write(c->m, 1);
 	if (rc != MOSQ_ERR_SUCCESS)
 		down(c);
 	else
 		watch(c);
+}
+
+static void on_more(struct os_timer *t)
+{
+	struct link_conn *c = t->ctx;
+
+	if (c->watch.fd >= 0)
+		on_ready(&c->watch, OS_READ);
 }
 
 static void on_connect(struct mosquitto *m, void *ctx, int rc, int flags, const mosquitto_property *p)
@@ -218,6 +240,7 @@ enum hf_err link_conn_open(struct link_conn *c, const char *client_id, SSL_CTX *
 	c->watch = (struct os_watch){.fd = -1, .on_ready = on_ready, .ctx = c};
 	c->retry = (struct os_timer){.on_due = on_retry, .ctx = c};
 	c->misc = (struct os_timer){.on_due = on_misc, .ctx = c};
+	c->more = (struct os_timer){.on_due = on_more, .ctx = c};
 	if (mosquitto_int_option(c->m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_int_option(c->m, MOSQ_OPT_TCP_NODELAY, 1) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_int_option(c->m, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0) != MOSQ_ERR_SUCCESS ||
@@ -237,6 +260,7 @@ void link_conn_close(struct link_conn *c)
 	os_watch_clear(&c->watch);
 	os_timer_clear(c->link->s.loop, &c->retry);
 	os_timer_clear(c->link->s.loop, &c->misc);
+	os_timer_clear(c->link->s.loop, &c->more);
 	if (c->up && mosquitto_disconnect(c->m) == MOSQ_ERR_SUCCESS)
 		(void)mosquitto_loop_write(c->m, 1);
 	mosquitto_destroy(c->m);

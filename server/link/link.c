@@ -53,14 +53,15 @@ static void on_facts(void *ctx, const struct facts_fact *fact, size_t count)
 {
 	struct link *l = ctx;
 
-	l->profiles_changed = true;
 	if (!fact) { /* more than fits: look at everything */
+		l->profiles_changed = true;
 		if (l->conn[LINK_OUT].up)
 			link_rights_push(l);
 		link_outbox_pump(l);
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
+		l->profiles_changed |= fact[i].kind == FACTS_DEVICE && fact[i].device == 0;
 		if (fact[i].kind == FACTS_RIGHTS)
 			link_rights_changed(l, fact[i].device);
 		if (fact[i].kind == FACTS_OUTBOX)

@@ -12,7 +12,7 @@
 struct link;
 
 struct link_setup {
-	const char *host;
+	const char *host, *broker_name; /* where to connect to; the name that its certificate must have */
 	unsigned port;
 	const char *broker_ca_pem; /* what the broker's certificate must hang on */
 	const char *table_file;    /* the snapshot that the broker starts from */

@@ -24,7 +24,7 @@ struct link_conn {
 	struct link *link;
 	struct mosquitto *m;
 	struct os_watch watch;
-	struct os_timer retry, misc;
+	struct os_timer retry, misc, more;
 	int64_t backoff_ms;
 	enum link_role role;
 	bool clean, up, has_read;

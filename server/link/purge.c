@@ -16,6 +16,8 @@ static void begin(struct link *l)
 	p->conn = (struct link_conn){.link = l, .role = LINK_CONNS};
 	if (link_conn_open(&p->conn, client_id, l->tls_control, true) == HF_E_OK)
 		link_conn_connect(&p->conn);
+	else
+		link_purge_on_up(l); /* out of memory: nothing to wait for */
 }
 
 void link_purge_next(struct link *l)

@@ -44,7 +44,7 @@ struct push {
 
 static void push_chunk(struct push *p)
 {
-	if (p->chunk.len > 0 && publish(p->link, os_buf_span(&p->chunk)) == 0)
+	if (p->link->conn[LINK_OUT].up && publish(p->link, os_buf_span(&p->chunk)) == 0)
 		p->failed = true;
 	p->chunk.len = 0;
 }
@@ -73,6 +73,7 @@ static enum hf_err next_generation(struct link *l, int64_t *out)
 	return err != HF_E_OK ? err : db_exec(l->s.db, DB_SETTING_PUT, DB_ARGS(db_text("broker-table"), db_int(*out)), NULL);
 }
 
+/* Writes the snapshot that the broker starts from, and tells it the same if it is there. */
 static void push_all(struct link *l, struct push *p, int64_t generation)
 {
 	os_buf_format(&p->file, "holdfast-table 1 %lld\n", (long long)generation);
@@ -86,7 +87,8 @@ static void push_all(struct link *l, struct push *p, int64_t generation)
 		return; /* it is tried again when the connection comes up next */
 	}
 	os_buf_format(&p->chunk, "commit %lld\n", (long long)generation);
-	l->table_mid = publish(l, os_buf_span(&p->chunk));
+	if (l->conn[LINK_OUT].up)
+		l->table_mid = publish(l, os_buf_span(&p->chunk));
 }
 
 void link_rights_push(struct link *l)
@@ -119,8 +121,13 @@ void link_rights_changed(struct link *l, uint64_t id)
 	int mid = 0;
 	OS_BUF_SCOPED line = os_buf_of(256);
 
-	if (registry_get(l->s.db, id, &i) != HF_E_OK || !l->conn[LINK_OUT].up)
+	if (registry_get(l->s.db, id, &i) != HF_E_OK)
 		return;
+	if (!l->conn[LINK_OUT].up) { /* a broker that comes back alone must not let it in */
+		if (i.state == REGISTRY_REVOKED)
+			link_rights_push(l);
+		return;
+	}
 	hf_id_text(id, text);
 	if (i.state == REGISTRY_REVOKED)
 		os_buf_format(&line, "revoke %s\n", text);

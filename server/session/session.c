@@ -22,6 +22,11 @@ static struct session **slot_of(struct session_cache *c, uint64_t id)
 	return at;
 }
 
+static void touch(struct session_cache *c, struct session *s)
+{
+	s->touched = c->any_touched = true;
+}
+
 static void drop(struct session_cache *c, struct session **at)
 {
 	struct session *s = *at;
@@ -61,8 +66,12 @@ void session_turn_done(struct session_cache *c, bool committed)
 {
 	if (!committed) {
 		drop_all(c, true);
+		c->any_touched = false;
 		return;
 	}
+	if (!c->any_touched)
+		return;
+	c->any_touched = false;
 	if (c->count >= SESSIONS_MAX) { /* they come back when they speak */
 		drop_all(c, false);
 		return;
@@ -120,7 +129,7 @@ enum hf_err session_get(struct session_cache *c, uint64_t id, struct session **o
 		free(s);
 		return err;
 	}
-	s->touched = true; /* what it read may belong to a turn that fails */
+	touch(c, s); /* what it read may belong to a turn that fails */
 	*at = *out = s;
 	c->count++;
 	c->counts.loaded++;
@@ -165,7 +174,7 @@ enum hf_err session_receive(struct session_cache *c, struct session *s, const st
 	              NULL);
 	if (err != HF_E_OK)
 		return err;
-	s->touched = true;
+	touch(c, s);
 	hf_seal_window_mark(&s->window, m->sequence_id);
 	c->counts.received++;
 	return registry_seen(c->db, s->identity.id, now_ms);
@@ -187,7 +196,7 @@ enum hf_err session_say(struct session_cache *c, struct session *s, struct hf_wi
 	bool must_store = false;
 	enum hf_err err = hf_seal_counter_take(&s->counter, s->window.high, &m->sequence_id, &must_store);
 
-	s->touched = true;
+	touch(c, s);
 	if (err == HF_E_OK && must_store)
 		err = registry_set_sent(c->db, s->identity.id, s->counter.reserved);
 	if (err != HF_E_OK)

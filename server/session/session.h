@@ -30,6 +30,7 @@ struct session_cache {
 	uint64_t self; /* our server's id */
 	struct session *bucket[SESSION_BUCKETS];
 	size_t count;
+	bool any_touched;
 	struct session_counts counts;
 };
 

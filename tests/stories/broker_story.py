@@ -120,8 +120,8 @@ def B3_foreign_topics_refused():
         bob, alice, old = stage.join(BOB), stage.join(ALICE), stage.join(ALICE, f"SRUP Client: {ALICE}", version=4)
         for topic in ("#", "+", "+/+", "SRUP/#", "SRUP/+", f"{own}/#", f"+/{ALICE}", f"SRUP/{BOB}", "$SYS/#",
                       "$SYS/broker/version", f"$share/g/{own}", "$share/g/#", "$CONTROL/#", TABLE, EVENTS,
-                      "$holdfast/#", f"SRUP/servers/{SERVER}/{ALICE}", f"SRUP/servers/{SERVER}/+", f"SRUP/servers/{SERVER}/#",
-                      "SRUP/servers/#", "other", own.upper(), f"SRUP/0{ALICE[1:]}"):
+                      "$holdfast/#", f"SRUP/servers/{SERVER}/{ALICE}", f"SRUP/servers/{SERVER}/+",
+                      f"SRUP/servers/{SERVER}/#", "SRUP/servers/#", "other", own.upper(), f"SRUP/0{ALICE[1:]}"):
             assert alice.subscribe(topic) == NOT_AUTHORIZED, topic
             assert old.subscribe(topic) == 0x80, topic
         for topic in (f"SRUP/{BOB}", f"SRUP/servers/{SERVER}/{BOB}", f"SRUP/servers/{SERVER}", TABLE,
@@ -169,8 +169,8 @@ def B3_servers_hear_their_own_devices():
                 (first, "SRUP/+", 1), (first, f"SRUP/servers/{SERVER}/+", 1), (second, "SRUP/+", 1),
                 (second, f"SRUP/servers/{SERVER}/+", NOT_AUTHORIZED), (first, "SRUP/#", NOT_AUTHORIZED),
                 (first, "#", NOT_AUTHORIZED), (first, EVENTS, NOT_AUTHORIZED),
-                (third, f"SRUP/servers/{REFERENCE}/#", 1), (third, f"SRUP/{BOB}/#", 1), (third, f"SRUP/{ALICE}/#", 0x80),
-                (third, f"SRUP/servers/{SERVER}/#", 0x80), (third, "SRUP/+", 0x80)):
+                (third, f"SRUP/servers/{REFERENCE}/#", 1), (third, f"SRUP/{BOB}/#", 1),
+                (third, f"SRUP/{ALICE}/#", 0x80), (third, f"SRUP/servers/{SERVER}/#", 0x80), (third, "SRUP/+", 0x80)):
             assert server.subscribe(topic) == code, (topic, code)
         for topic in (f"SRUP/{ALICE}", TABLE, EVENTS):
             assert first.publish(topic) == NOT_AUTHORIZED, topic

@@ -57,6 +57,17 @@ static bool grow(struct hf_posix_csv *csv)
 	return true;
 }
 
+static bool take_cell(const char *cell, double *out)
+{
+	char *end = NULL;
+
+	*out = (double)NAN;
+	if (cell[0] == '\0')
+		return true;
+	*out = strtod(cell, &end);
+	return *end == '\0' && isfinite(*out);
+}
+
 static enum hf_err take_row(struct hf_posix_csv *csv, char *line)
 {
 	if (csv->rows == ROWS_MAX)
@@ -66,12 +77,9 @@ static enum hf_err take_row(struct hf_posix_csv *csv, char *line)
 	double *row = csv->cell + csv->rows * csv->columns;
 
 	for (size_t i = 0; i < csv->columns; i++) {
-		char *cell = next_cell(&line), *end = NULL;
+		char *cell = next_cell(&line);
 
-		if (!cell)
-			return HF_E_TEXT;
-		row[i] = cell[0] == '\0' ? (double)NAN : strtod(cell, &end);
-		if (cell[0] != '\0' && (*end != '\0' || !isfinite(row[i])))
+		if (!cell || !take_cell(cell, &row[i]))
 			return HF_E_TEXT;
 	}
 	csv->rows++;
