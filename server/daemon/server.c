@@ -265,12 +265,10 @@ static enum hf_err open_access(struct server *s, int signer_fd)
 	return err;
 }
 
-/* Our own broker listens where we listen. */
+/* Our own broker listens on the loopback address whatever else it listens on. */
 static const char *broker_host(const struct server *s)
 {
-	if (s->conf->broker == CONF_BROKER_EXTERNAL)
-		return s->first_name;
-	return strcmp(s->conf->listen, "0.0.0.0") == 0 || strcmp(s->conf->listen, "::") == 0 ? "127.0.0.1" : s->conf->listen;
+	return s->conf->broker == CONF_BROKER_EXTERNAL ? s->first_name : "127.0.0.1";
 }
 
 static enum hf_err open_link(struct server *s)

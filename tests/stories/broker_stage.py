@@ -24,7 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-DEADLINE_S = 4 if "HOLDFAST_BROKER_WRAP" not in os.environ else 90
+DEADLINE_S = 20 if "HOLDFAST_BROKER_WRAP" not in os.environ else 90
 SERVER, SERVER2, REFERENCE = "5e4e400000000001", "5e4e400000000002", "4efe400000000001"
 ALICE, BOB, CAROL = "a11ce40000000001", "b0b40000000001", "ca401"  # the last two: short ids are ids
 TABLE, EVENTS = "$CONTROL/holdfast/v1", "$holdfast/v1/events"

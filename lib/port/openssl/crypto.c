@@ -14,16 +14,38 @@ static enum hf_err crypto_random(void *ctx, void *out, size_t len)
 	return RAND_bytes(out, (int)len) == 1 ? HF_E_OK : HF_E_RANDOM;
 }
 
-enum hf_err hf_openssl_sha256(const struct hf_span *piece, size_t count, uint8_t out[32])
+/* type NULL: the one that md was used with before. */
+static enum hf_err digest_pieces(EVP_MD_CTX *md, const EVP_MD *type, const struct hf_span *piece, size_t count, uint8_t out[32])
 {
-	EVP_MD_CTX *md = EVP_MD_CTX_new();
-	int ok = md && EVP_DigestInit_ex(md, EVP_sha256(), NULL);
+	int ok = md && EVP_DigestInit_ex(md, type, NULL);
 
 	for (size_t i = 0; i < count && ok; i++)
 		ok = EVP_DigestUpdate(md, piece[i].ptr, piece[i].len);
-	ok = ok && EVP_DigestFinal_ex(md, out, NULL);
+	return ok && EVP_DigestFinal_ex(md, out, NULL) ? HF_E_OK : HF_E_CRYPTO;
+}
+
+enum hf_err hf_openssl_sha256(const struct hf_span *piece, size_t count, uint8_t out[32])
+{
+	EVP_MD_CTX *md = EVP_MD_CTX_new();
+	enum hf_err err = digest_pieces(md, EVP_sha256(), piece, count, out);
+
 	EVP_MD_CTX_free(md);
-	return ok ? HF_E_OK : HF_E_CRYPTO;
+	return err;
+}
+
+/* The same in the key's own context, which remembers the digest that was looked up for it. */
+static enum hf_err digest_for(struct hf_seal_key *key, const struct hf_span *piece, size_t count, uint8_t out[32])
+{
+	if (key->digest)
+		return digest_pieces(key->digest, NULL, piece, count, out);
+	key->digest = EVP_MD_CTX_new();
+	enum hf_err err = digest_pieces(key->digest, EVP_sha256(), piece, count, out);
+
+	if (err != HF_E_OK) {
+		EVP_MD_CTX_free(key->digest);
+		key->digest = NULL;
+	}
+	return err;
 }
 
 /* An initialised context for PKCS#1 v1.5 with SHA-256, made once for each key and direction. */
@@ -46,7 +68,7 @@ static enum hf_err crypto_verify(void *ctx, struct hf_seal_key *key, const struc
 	EVP_PKEY_CTX *c = prepared(&key->verify, key->pkey, EVP_PKEY_verify_init);
 
 	(void)ctx;
-	if (!c || hf_openssl_sha256(piece, count, digest) != HF_E_OK)
+	if (!c || digest_for(key, piece, count, digest) != HF_E_OK)
 		return HF_E_CRYPTO;
 	if (EVP_PKEY_verify(c, sig.ptr, sig.len, digest, sizeof digest) == 1)
 		return HF_E_OK;
@@ -61,7 +83,7 @@ static enum hf_err crypto_sign(void *ctx, struct hf_seal_key *key, const struct 
 	EVP_PKEY_CTX *c = prepared(&key->sign, key->pkey, EVP_PKEY_sign_init);
 
 	(void)ctx;
-	if (!c || hf_openssl_sha256(piece, count, digest) != HF_E_OK || EVP_PKEY_sign(c, out, &len, digest, sizeof digest) != 1)
+	if (!c || digest_for(key, piece, count, digest) != HF_E_OK || EVP_PKEY_sign(c, out, &len, digest, sizeof digest) != 1)
 		return HF_E_CRYPTO;
 	hf_wr_put(sig, hf_span_of(out, len));
 	return sig->err;
@@ -70,7 +92,7 @@ static enum hf_err crypto_sign(void *ctx, struct hf_seal_key *key, const struct 
 static size_t crypto_modulus_len(void *ctx, struct hf_seal_key *key)
 {
 	(void)ctx;
-	return EVP_PKEY_is_a(key->pkey, "RSA") ? (size_t)EVP_PKEY_get_size(key->pkey) : 0;
+	return key->modulus_len;
 }
 
 static EVP_PKEY_CTX *wrap_context(struct hf_seal_key *key, int (*init)(EVP_PKEY_CTX *))

@@ -44,6 +44,7 @@ static enum hf_err adopt(EVP_PKEY *pkey, struct hf_seal_key **out)
 		return HF_E_MEMORY;
 	}
 	key->pkey = pkey;
+	key->modulus_len = EVP_PKEY_is_a(pkey, "RSA") ? (size_t)EVP_PKEY_get_size(pkey) : 0;
 	*out = key;
 	return HF_E_OK;
 }
@@ -59,6 +60,7 @@ void hf_openssl_key_free(struct hf_seal_key *key)
 		return;
 	EVP_PKEY_CTX_free(key->verify);
 	EVP_PKEY_CTX_free(key->sign);
+	EVP_MD_CTX_free(key->digest);
 	EVP_PKEY_free(key->pkey);
 	free(key);
 }
