@@ -56,8 +56,7 @@ static enum broker_count let_in(struct broker *b, struct mosquitto *client, cons
 	}
 	mark_replaced(b, client, id);
 	b->count[BROKER_N_CONNECTS]++;
-	if (id != 0)
-		broker_ring_put(&b->ring, BROKER_ON, id, NULL, hf_span_text(mosquitto_client_id(client)));
+	broker_presence_on(b, broker_live_get(&b->live, client, id));
 	return BROKER_N_CONNECTS;
 }
 
@@ -113,19 +112,12 @@ int broker_on_disconnect(int event, void *event_data, void *userdata)
 	const struct mosquitto_evt_disconnect *ed = event_data;
 	struct broker *b = userdata;
 	const char *name = mosquitto_client_username(ed->client);
-	const struct broker_live_entry *entry;
 	uint64_t id = 0;
 
 	(void)event;
-	if (!name || (strcmp(name, b->control) != 0 && hf_id_parse(hf_span_text(name), &id) != HF_E_OK))
-		return MOSQ_ERR_SUCCESS;
-	entry = broker_live_get(&b->live, ed->client, id);
-	if (!entry) /* refused, or a session without connection that ends */
-		return MOSQ_ERR_SUCCESS;
-	b->listeners -= entry->listens;
-	broker_live_remove(&b->live, ed->client, id);
-	if (id != 0 && !broker_live_of(&b->live, id, NULL))
-		broker_ring_put(&b->ring, BROKER_OFF, id, NULL, hf_span_of(NULL, 0));
+	/* Also called for connections that were refused, whose user name says nothing. */
+	if (name && (strcmp(name, b->control) == 0 || hf_id_parse(hf_span_text(name), &id) == HF_E_OK))
+		broker_presence_off(b, ed->client, id);
 	return MOSQ_ERR_SUCCESS;
 }
 
@@ -162,18 +154,6 @@ static int change_table(struct broker *b, const struct mosquitto_evt_acl_check *
 	return mosquitto_client_protocol_version(ed->client) == 5 ? MOSQ_ERR_ACL_DENIED : MOSQ_ERR_PROTOCOL;
 }
 
-/* A new listener is told who is here, then what changes. */
-static void begin_to_tell(struct broker *b, const struct mosquitto *client)
-{
-	struct broker_live_entry *entry = broker_live_get(&b->live, client, 0);
-
-	if (!entry)
-		return;
-	b->listeners += !entry->listens;
-	entry->listens = true;
-	b->presence_at = 0;
-}
-
 /* What the control identity does beyond what the topic rules allow it like anybody. */
 static int control(struct broker *b, const struct mosquitto_evt_acl_check *ed)
 {
@@ -185,7 +165,7 @@ static int control(struct broker *b, const struct mosquitto_evt_acl_check *ed)
 	if (topic == HF_WIRE_TOPIC_TABLE && ed->access == MOSQ_ACL_WRITE)
 		return change_table(b, ed);
 	if (topic == HF_WIRE_TOPIC_EVENTS && ed->access == MOSQ_ACL_SUBSCRIBE)
-		begin_to_tell(b, ed->client);
+		broker_presence_begin(b, ed->client);
 	return MOSQ_ERR_SUCCESS;
 }
 

@@ -112,7 +112,7 @@ void broker_live_remove(struct broker_live *l, const void *client, uint64_t id)
 	}
 }
 
-const struct broker_live_entry *broker_live_walk(const struct broker_live *l, uint32_t *at)
+struct broker_live_entry *broker_live_walk(struct broker_live *l, uint32_t *at)
 {
 	while (*at < l->used && !l->entry[*at].client)
 		++*at;

@@ -11,6 +11,7 @@ struct broker_live_entry {
 	uint32_t next;
 	bool replaced; /* another connection takes its client id over: it ends now */
 	bool listens; /* subscribed to the events */
+	bool told; /* this one stands for its identity in what the listener knows */
 };
 
 /* Entries in chains by id. Pointers to entries hold until the next add. */
@@ -31,6 +32,6 @@ void broker_live_remove(struct broker_live *l, const void *client, uint64_t id);
 /* Walks the connections of one id: after NULL the first; NULL at the end. */
 struct broker_live_entry *broker_live_of(struct broker_live *l, uint64_t id, const struct broker_live_entry *after);
 /* Walks all connections: at from 0; NULL at the end. */
-const struct broker_live_entry *broker_live_walk(const struct broker_live *l, uint32_t *at);
+struct broker_live_entry *broker_live_walk(struct broker_live *l, uint32_t *at);
 
 #endif

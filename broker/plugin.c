@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { WINDOW_S = 10, LOGGED_A_WINDOW = 10, TOLD_A_WINDOW = 500, PRESENCE_A_TICK = 256, BATCH_MAX = 32768 };
+enum { WINDOW_S = 10, LOGGED_A_WINDOW = 10, TOLD_A_WINDOW = 500, BATCH_MAX = 32768 };
 
 static const char table_topic[] = "$CONTROL/holdfast/v1", events_topic[] = "$holdfast/v1/events";
 
@@ -83,23 +83,6 @@ static void log_counts(const struct broker *b)
 
 /* --- events -------------------------------------------------------------------------------------- */
 
-/* Leaves half of the ring to what happens meanwhile. */
-static void tell_presence(struct broker *b)
-{
-	unsigned left = PRESENCE_A_TICK;
-
-	while (left-- > 0 && b->ring.count < BROKER_RING_MAX / 2) {
-		const struct broker_live_entry *e = broker_live_walk(&b->live, &b->presence_at);
-
-		if (!e) {
-			b->presence_at = UINT32_MAX;
-			return;
-		}
-		if (e->id != 0)
-			broker_ring_put(&b->ring, BROKER_ON, e->id, NULL, hf_span_text(mosquitto_client_id(e->client)));
-	}
-}
-
 static void publish_events(struct broker *b)
 {
 	char text[BATCH_MAX];
@@ -122,8 +105,7 @@ static int on_tick(int event, void *event_data, void *userdata)
 	b->ticking = true;
 	if (b->listeners == 0)
 		return MOSQ_ERR_SUCCESS;
-	if (b->presence_at != UINT32_MAX)
-		tell_presence(b);
+	broker_presence_tell(b);
 	if (b->ring.count > 0 || b->ring.lost > 0)
 		publish_events(b);
 	return MOSQ_ERR_SUCCESS;

@@ -34,6 +34,23 @@ void broker_ring_put(struct broker_ring *r, enum broker_event event, uint64_t id
 		memcpy(e->detail, detail.ptr, e->len);
 }
 
+void broker_ring_forget_presence(struct broker_ring *r)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < r->count; i++) {
+		struct broker_ring_entry *from = &r->entry[(r->first + i) % BROKER_RING_MAX];
+		struct broker_ring_entry *to = &r->entry[(r->first + kept) % BROKER_RING_MAX];
+
+		if (from->event == BROKER_ON || from->event == BROKER_OFF)
+			continue;
+		kept++;
+		if (to != from)
+			*to = *from;
+	}
+	r->count = kept;
+}
+
 static void put_or_dash(struct hf_wr *w, const struct broker_ring_entry *e)
 {
 	hf_wr_text(w, " ");

@@ -24,6 +24,8 @@ void broker_ring_reset(struct broker_ring *r);
 /* Adds an event; when the ring is full the new one is lost and counted. reason: for REFUSED, else NULL. */
 void broker_ring_put(struct broker_ring *r, enum broker_event event, uint64_t id, const char *reason,
                      struct hf_span detail);
+/* Takes out the ON and OFF events, for a listener that is told anew who is here. */
+void broker_ring_forget_presence(struct broker_ring *r);
 /* Moves as many events as fit into w, oldest first, as text lines; then the count of lost ones, if none is left. */
 void broker_ring_take(struct broker_ring *r, struct hf_wr *w);
 

@@ -47,17 +47,17 @@ static enum hf_err open_snapshot(struct broker_store *s, const char *path)
 	return err;
 }
 
-/* What a journal line does to the table. A revoke stays as a row of its own, so that a new journal repeats it. */
+/* What a journal line does to the table. A revoke, and what another generation takes away, stays as a row of its own:
+ * a new journal repeats it. */
 static enum hf_err replay_line(struct broker_table *t, const struct broker_line *l, bool same)
 {
-	if (l->verb == BROKER_DEL)
-		broker_table_del(t, l->row.id);
-	else if (l->verb == BROKER_REVOKE)
-		return broker_table_put(t, &l->row);
-	else if (l->verb != BROKER_PUT)
+	if (l->verb > BROKER_REVOKE)
 		return HF_E_TEXT;
-	else if (same)
+	if (l->verb == BROKER_PUT && !same)
+		return HF_E_OK;
+	if (l->verb != BROKER_DEL || !same)
 		return broker_table_put(t, &l->row);
+	broker_table_del(t, l->row.id);
 	return HF_E_OK;
 }
 

@@ -151,7 +151,8 @@ static void journals(void **state)
 		{"holdfast-journal 1 2\nput c3 device registered -\nput b2 device joined 5e\nrevoke a1\nput a1 device joined "
 	     "5e\n",
 	     HF_E_OK, 0, R, 0, "holdfast-journal 1 1\nrevoke a1\n"},
-		{"holdfast-journal 1 0\ndel b2\nput b2 device joined 5e\n", HF_E_OK, J, 0, 0, "holdfast-journal 1 1\n"},
+		{"holdfast-journal 1 0\ndel b2\nput b2 device joined 5e\n", HF_E_OK, J, 0, 0,
+	     "holdfast-journal 1 1\nrevoke b2\n"},
 		/* damaged: whom did it revoke? */
 		{"", HF_E_TEXT, 0, 0, 0, NULL},
 		{"holdfast-journal 1 1", HF_E_TEXT, 0, 0, 0, NULL},
@@ -171,6 +172,12 @@ static void journals(void **state)
 		assert_int_equal(state_of(0xb2), cases[i].b2);
 		assert_int_equal(state_of(0xc3), cases[i].c3);
 		assert_journal(cases[i].after ? cases[i].after : cases[i].text);
+		bool ready = store.ready;
+
+		assert_int_equal(restart() == HF_E_OK, ready); /* and the same again */
+		assert_int_equal(state_of(0xa1), cases[i].a1);
+		assert_int_equal(state_of(0xb2), cases[i].b2);
+		assert_int_equal(state_of(0xc3), cases[i].c3);
 		broker_store_release(&store);
 	}
 }

@@ -349,6 +349,28 @@ static void events_as_text(void **state)
 	assert_int_equal(r.count, 0);
 }
 
+static void events_without_presence(void **state)
+{
+	static struct broker_ring r;
+	char text[4 * BROKER_EVENT_TEXT_MAX];
+	struct hf_wr w = hf_wr_of(text, sizeof text);
+
+	(void)state;
+	broker_ring_reset(&r);
+	r.first = BROKER_RING_MAX - 3; /* over the end of the array */
+	for (uint64_t id = 1; id <= 6; id++)
+		broker_ring_put(&r,
+		                id % 3 == 0   ? BROKER_KICKED
+		                : id % 3 == 1 ? BROKER_ON
+		                              : BROKER_OFF,
+		                id, NULL, hf_span_of(NULL, 0));
+	broker_ring_forget_presence(&r);
+	broker_ring_put(&r, BROKER_OFF, 7, NULL, hf_span_of(NULL, 0));
+	broker_ring_take(&r, &w);
+	hf_wr_nul(&w);
+	assert_string_equal(text, "kicked 3\nkicked 6\noff 7\n");
+}
+
 static void events_beyond_the_ring_are_counted(void **state)
 {
 	static struct broker_ring r;
@@ -390,6 +412,7 @@ int main(void)
 		cmocka_unit_test(connections_by_identity),
 		cmocka_unit_test(connections_are_bounded),
 		cmocka_unit_test(events_as_text),
+		cmocka_unit_test(events_without_presence),
 		cmocka_unit_test(events_beyond_the_ring_are_counted),
 	};
 

@@ -67,7 +67,8 @@ bool hf_peer_answers(enum hf_peer_kind kind, unsigned status)
 	return false;
 }
 
-static struct hf_peer_request *find(const struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer, struct hf_span token)
+static struct hf_peer_request *find(const struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer,
+                                    struct hf_span token)
 {
 	for (size_t i = 0; i < t->count; i++) {
 		struct hf_peer_request *q = &t->slot[i];
@@ -105,8 +106,8 @@ enum hf_err hf_peer_open(struct hf_peer_table *t, enum hf_peer_kind kind, uint64
 	return HF_E_OK;
 }
 
-enum hf_err hf_peer_settle(struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer, struct hf_span token, int64_t now_ms,
-                           uint64_t *tag)
+enum hf_err hf_peer_settle(struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer, struct hf_span token,
+                           int64_t now_ms, uint64_t *tag)
 {
 	struct hf_peer_request *q = find(t, kind, peer, token);
 

@@ -46,12 +46,12 @@ struct hf_peer_table {
 };
 
 /* Adds a request. Errors: FULL (counted), EXISTS (same token, peer and kind), TOO_BIG or TOKEN (token too long, empty). */
-HF_NODISCARD enum hf_err hf_peer_open(struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer, struct hf_span token,
-                                      int64_t deadline_ms, uint64_t tag);
+HF_NODISCARD enum hf_err hf_peer_open(struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer,
+                                      struct hf_span token, int64_t deadline_ms, uint64_t tag);
 /* Settles the request that this token answers and removes it: it counts once. Errors: NOT_FOUND (never asked, already answered,
  * another peer's or kind's), EXPIRED (removed all the same). */
-HF_NODISCARD enum hf_err hf_peer_settle(struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer, struct hf_span token,
-                                        int64_t now_ms, uint64_t *tag);
+HF_NODISCARD enum hf_err hf_peer_settle(struct hf_peer_table *t, enum hf_peer_kind kind, uint64_t peer,
+                                        struct hf_span token, int64_t now_ms, uint64_t *tag);
 /* Removes one request whose time has passed into *out; false when there is none. */
 bool hf_peer_expire(struct hf_peer_table *t, int64_t now_ms, struct hf_peer_request *out);
 /* Removes whatever was asked of peer. */

@@ -5,8 +5,8 @@
 
 enum { KEY_LEN = 32, IV_LEN = 16, BLOCK_LEN = 16 };
 
-enum hf_err hf_seal_verify(const struct hf_seal_crypto *c, struct hf_seal_key *key, const struct hf_span *piece, size_t count,
-                           struct hf_span sig)
+enum hf_err hf_seal_verify(const struct hf_seal_crypto *c, struct hf_seal_key *key, const struct hf_span *piece,
+                           size_t count, struct hf_span sig)
 {
 	size_t len = key ? c->modulus_len(c->ctx, key) : 0;
 
@@ -30,7 +30,8 @@ static enum hf_err encrypt_padded(const struct hf_seal_crypto *c, const uint8_t 
 	if (whole > 0)
 		err = c->cbc(c->ctx, true, key, iv, hf_span_of(plain.ptr, whole), out);
 	if (err == HF_E_OK) /* CBC goes on from the last block that it made */
-		err = c->cbc(c->ctx, true, key, whole > 0 ? out->base + start + whole - BLOCK_LEN : iv, hf_span_of(last, sizeof last), out);
+		err = c->cbc(c->ctx, true, key, whole > 0 ? out->base + start + whole - BLOCK_LEN : iv,
+		             hf_span_of(last, sizeof last), out);
 	hf_wipe(last, sizeof last);
 	return err;
 }
@@ -116,8 +117,9 @@ enum hf_err hf_seal_envelope_open(const struct hf_seal_crypto *c, struct hf_seal
 		goto out;
 	wrapped = c->unwrap(c->ctx, key, e.wrapped, secret);
 	err = c->cbc(c->ctx, false, secret, e.iv.ptr, e.cipher, out);
-	if (err == HF_E_OK && ((unsigned)!padding_holds(e.cipher.len ? hf_span_of(out->base + start, e.cipher.len) : e.cipher, e.plain_len) |
-	                       (unsigned)(wrapped != HF_E_OK)))
+	if (err == HF_E_OK &&
+	    ((unsigned)!padding_holds(e.cipher.len ? hf_span_of(out->base + start, e.cipher.len) : e.cipher, e.plain_len) |
+	     (unsigned)(wrapped != HF_E_OK)))
 		err = HF_E_ENVELOPE;
 	if (err != HF_E_OK) {
 		hf_wipe(out->base + start, e.cipher.len);

@@ -11,7 +11,9 @@ enum { HEAD_COUNT = sizeof head / sizeof head[0], HEAD_GENERIC = HEAD_COUNT - 1 
 
 #define MSG(NAME, name, code, doc) static const struct hf_wire_field fields_##name[] = {
 #define F(name, kind, field, doc) {#field, AT(name.field), HF_WIRE_K_##kind},
-#define END };
+#define END \
+	}       \
+	;
 #include "wire/messages.def"
 
 static const struct hf_wire_shape shapes[] = {

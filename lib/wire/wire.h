@@ -21,7 +21,15 @@ enum hf_wire_status {
 #include "wire/status.def"
 };
 
-enum hf_wire_kind { HF_WIRE_K_u8, HF_WIRE_K_u32, HF_WIRE_K_u64, HF_WIRE_K_id, HF_WIRE_K_bytes, HF_WIRE_K_sig, HF_WIRE_K_pad };
+enum hf_wire_kind {
+	HF_WIRE_K_u8,
+	HF_WIRE_K_u32,
+	HF_WIRE_K_u64,
+	HF_WIRE_K_id,
+	HF_WIRE_K_bytes,
+	HF_WIRE_K_sig,
+	HF_WIRE_K_pad
+};
 
 /* One message. Spans borrow from what was decoded, or from the caller who encodes. Which body counts follows from type. */
 #define HF_WIRE_C_u8 uint8_t
@@ -33,7 +41,9 @@ enum hf_wire_kind { HF_WIRE_K_u8, HF_WIRE_K_u32, HF_WIRE_K_u64, HF_WIRE_K_id, HF
 #define HF_WIRE_C_pad uint16_t
 #define MSG(NAME, name, code, doc) struct hf_wire_##name {
 #define F(name, kind, field, doc) HF_WIRE_C_##kind field;
-#define END };
+#define END \
+	}       \
+	;
 #include "wire/messages.def"
 
 struct hf_wire_msg {
@@ -125,7 +135,8 @@ bool hf_wire_topic_allows(const struct hf_wire_client *c, const struct hf_wire_r
 HF_NODISCARD enum hf_err hf_wire_topic_make(enum hf_wire_topic topic, uint64_t server, uint64_t device,
                                             char out[HF_WIRE_TOPIC_MAX]);
 /* Which topic this is and the ids in it (0 where it has none). Errors: TEXT (no topic of ours), ID. */
-HF_NODISCARD enum hf_err hf_wire_topic_parse(struct hf_span text, enum hf_wire_topic *topic, uint64_t *server, uint64_t *device);
+HF_NODISCARD enum hf_err hf_wire_topic_parse(struct hf_span text, enum hf_wire_topic *topic, uint64_t *server,
+                                             uint64_t *device);
 
 #ifdef __cplusplus
 }

@@ -8,7 +8,8 @@
 
 enum { SECRET_LEN = 32 };
 static const char prefix[] = "hft_";
-static const char *const scope_names[] = {[ACCOUNT_EVERYTHING] = "all", [ACCOUNT_GROUP] = "group", [ACCOUNT_DEVICE] = "device"};
+static const char *const scope_names[] = {
+	[ACCOUNT_EVERYTHING] = "all", [ACCOUNT_GROUP] = "group", [ACCOUNT_DEVICE] = "device"};
 
 struct role_row {
 	const char *name;
@@ -115,7 +116,8 @@ enum hf_err account_token_new(struct db *db, const struct account_token *want, i
 		return err;
 	*id = db_last_key(db);
 	return db_exec(db, DB_GRANT_ADD,
-	               DB_ARGS(db_int(*id), db_text(want->role), db_text(scope_names[want->scope]), db_id(want->scope_id)), NULL);
+	               DB_ARGS(db_int(*id), db_text(want->role), db_text(scope_names[want->scope]), db_id(want->scope_id)),
+	               NULL);
 }
 
 enum hf_err account_token_revoke(struct db *db, int64_t id, int64_t now_ms)
@@ -133,8 +135,11 @@ enum hf_err account_token_list(struct db *db, bool (*each)(void *ctx, const stru
 
 	while (more && db_step(&r)) {
 		char scope[16];
-		struct account_token t = {.id = db_col_int(&r, 0), .created_ms = db_col_int(&r, 2), .expires_ms = db_col_int(&r, 3),
-		                          .revoked_ms = db_col_int(&r, 4), .scope_id = db_col_id(&r, 7)};
+		struct account_token t = {.id = db_col_int(&r, 0),
+		                          .created_ms = db_col_int(&r, 2),
+		                          .expires_ms = db_col_int(&r, 3),
+		                          .revoked_ms = db_col_int(&r, 4),
+		                          .scope_id = db_col_id(&r, 7)};
 
 		db_col_text(&r, 1, t.name, sizeof t.name);
 		db_col_text(&r, 5, t.role, sizeof t.role);

@@ -45,7 +45,8 @@ struct account_token {
 HF_NODISCARD enum hf_err account_token_new(struct db *db, const struct account_token *want, int64_t now_ms, int64_t *id,
                                            char text[ACCOUNT_TOKEN_TEXT_MAX]);
 HF_NODISCARD enum hf_err account_token_revoke(struct db *db, int64_t id, int64_t now_ms);
-HF_NODISCARD enum hf_err account_token_list(struct db *db, bool (*each)(void *ctx, const struct account_token *t), void *ctx);
+HF_NODISCARD enum hf_err account_token_list(struct db *db, bool (*each)(void *ctx, const struct account_token *t),
+                                            void *ctx);
 /* How many tokens with the admin role on everything work now. */
 HF_NODISCARD enum hf_err account_admins(struct db *db, int64_t now_ms, int64_t *count);
 

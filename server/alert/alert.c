@@ -61,7 +61,10 @@ enum hf_err alert_list(struct db *db, int64_t limit, bool (*each)(void *ctx, con
 	bool more = true;
 
 	while (more && db_step(&r)) {
-		struct alert_row a = {.id = db_col_int(&r, 0), .device = db_col_id(&r, 1), .raised_ms = db_col_int(&r, 4), .cleared_ms = db_col_int(&r, 5)};
+		struct alert_row a = {.id = db_col_int(&r, 0),
+		                      .device = db_col_id(&r, 1),
+		                      .raised_ms = db_col_int(&r, 4),
+		                      .cleared_ms = db_col_int(&r, 5)};
 
 		db_col_text(&r, 2, a.kind, sizeof a.kind);
 		db_col_text(&r, 3, a.text, sizeof a.text);

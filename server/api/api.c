@@ -69,7 +69,8 @@ enum hf_err api_number(struct api_call *c, const char *name, int64_t fallback, i
 	const char *text = http_query(c->http, name);
 	uint64_t v = 0;
 
-	if (text && (strlen(text) > NUMBER_TEXT_MAX || hf_dec_parse(hf_span_text(text), &v) != HF_E_OK || v > (uint64_t)max))
+	if (text &&
+	    (strlen(text) > NUMBER_TEXT_MAX || hf_dec_parse(hf_span_text(text), &v) != HF_E_OK || v > (uint64_t)max))
 		return api_refuse(c, HF_E_INPUT, "?%s= must be a whole number from 0 to %lld", name, (long long)max);
 	*out = text ? (int64_t)v : fallback;
 	return HF_E_OK;
@@ -115,8 +116,8 @@ static enum hf_err read_body(struct api_call *c)
 	}
 	c->body = json_loadb((const char *)b->ptr, b->len, JSON_REJECT_DUPLICATES, &e);
 	if (!json_is_object(c->body))
-		return api_refuse(c, HF_E_INPUT, "the body is not a JSON object: %s at line %d, column %d", c->body ? "other JSON" : e.text, e.line,
-		                  e.column);
+		return api_refuse(c, HF_E_INPUT, "the body is not a JSON object: %s at line %d, column %d",
+		                  c->body ? "other JSON" : e.text, e.line, e.column);
 	return HF_E_OK;
 }
 
@@ -167,8 +168,9 @@ static bool in_scope(const struct http_call *h, const struct row *row, const str
 	switch (row->scope) {
 	case SCOPE_ANYWHERE: return account_may_somewhere(caller, row->right);
 	case SCOPE_EVERYTHING: return account_may(caller, row->right, 0);
-	case SCOPE_DEVICE: return hf_id_parse(h->place[0], &device) == HF_E_OK ? account_may(caller, row->right, device)
-	                                                                      : account_may_somewhere(caller, row->right);
+	case SCOPE_DEVICE:
+		return hf_id_parse(h->place[0], &device) == HF_E_OK ? account_may(caller, row->right, device)
+		                                                    : account_may_somewhere(caller, row->right);
 	}
 	return false;
 }

@@ -20,12 +20,12 @@ static json_t *command_json(const struct command *m)
 {
 	json_t *answer = text_or_null(m->answer);
 
-	return json_pack("{s:I, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "command", (json_int_t)m->id, "device",
-	                 api_id(m->device), "kind", m->kind, "what", m->what, "value", text_or_null(m->value), "state", m->state, "status",
-	                 m->status >= 0 ? json_integer(m->status) : json_null(), "status_text",
+	return json_pack("{s:I, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "command", (json_int_t)m->id,
+	                 "device", api_id(m->device), "kind", m->kind, "what", m->what, "value", text_or_null(m->value),
+	                 "state", m->state, "status", m->status >= 0 ? json_integer(m->status) : json_null(), "status_text",
 	                 m->status >= 0 ? json_string(hf_wire_status_text((unsigned)m->status)) : json_null(), "answer",
-	                 answer ? answer : json_null() /* not UTF-8 */, "who", m->who, "created_ms", api_time(m->created_ms), "sent_ms",
-	                 api_time(m->sent_ms), "answered_ms", api_time(m->answered_ms));
+	                 answer ? answer : json_null() /* not UTF-8 */, "who", m->who, "created_ms",
+	                 api_time(m->created_ms), "sent_ms", api_time(m->sent_ms), "answered_ms", api_time(m->answered_ms));
 }
 
 static enum hf_err issued(struct api_call *c, enum hf_err err, int64_t id)
@@ -39,7 +39,8 @@ static enum hf_err issued(struct api_call *c, enum hf_err err, int64_t id)
 	if (err == HF_E_NOT_FOUND)
 		return api_refuse(c, err, "there is no such device");
 	if (err == HF_E_FULL)
-		return api_refuse(c, err, "too many commands of this device are unanswered; wait until they are, or until they expire");
+		return api_refuse(c, err,
+		                  "too many commands of this device are unanswered; wait until they are, or until they expire");
 	if (err == HF_E_OK)
 		err = command_get(c->a->db, id, &m);
 	return err != HF_E_OK ? err : api_reply(c, 202, command_json(&m));
@@ -50,7 +51,9 @@ static enum hf_err profile_of(struct api_call *c, struct type_profile *p)
 	struct registry_identity i;
 	enum hf_err err = registry_get(c->a->db, c->device, &i);
 
-	return err == HF_E_OK ? type_get(c->a->db, i.type, p) : err == HF_E_NOT_FOUND ? api_refuse(c, err, "there is no such device") : err;
+	return err == HF_E_OK          ? type_get(c->a->db, i.type, p)
+	       : err == HF_E_NOT_FOUND ? api_refuse(c, err, "there is no such device")
+	                               : err;
 }
 
 enum hf_err api_action(struct api_call *c)
@@ -67,11 +70,13 @@ enum hf_err api_action(struct api_call *c)
 	if (json_is_string(v)) {
 		a = type_action_named(&p, json_string_value(v));
 		if (!a)
-			return api_refuse(c, HF_E_INPUT, "type %s has no action of that name; `holdfast type list` shows what it has", p.name);
+			return api_refuse(c, HF_E_INPUT,
+			                  "type %s has no action of that name; `holdfast type list` shows what it has", p.name);
 		number = a->id;
 	}
 	if (number < 0 || number > 255)
-		return api_refuse(c, HF_E_INPUT, "\"action\" must be a number from 0 to 255 or the name of an action of type %s", p.name);
+		return api_refuse(c, HF_E_INPUT,
+		                  "\"action\" must be a number from 0 to 255 or the name of an action of type %s", p.name);
 	a = type_action_of(&p, (unsigned)number);
 	snprintf(what, sizeof what, "%d%s%s", (int)number, a ? " " : "", a ? a->name : "");
 	err = command_action(c->a->sessions, &c->a->commands, c->device, (uint8_t)number, what, api_who(c), &id);
@@ -89,22 +94,20 @@ static enum hf_err kind_of(struct api_call *c, const struct type_data *d, const 
 			return api_refuse(c, HF_E_INPUT, "\"kind\" must be int8, int16, int32, int64, float, double, text or hex");
 		return HF_E_OK;
 	}
-	*out = d                         ? d->kind
-	       : json_is_string(value)   ? TYPE_TEXT
-	       : json_is_real(value)     ? TYPE_DOUBLE
-	                                 : TYPE_INT32;
+	*out = d ? d->kind : json_is_string(value) ? TYPE_TEXT : json_is_real(value) ? TYPE_DOUBLE : TYPE_INT32;
 	return HF_E_OK;
 }
 
-static enum hf_err encode_number(struct api_call *c, const struct type_data *d, enum type_kind kind, const json_t *value,
-                                 struct hf_wr *out)
+static enum hf_err encode_number(struct api_call *c, const struct type_data *d, enum type_kind kind,
+                                 const json_t *value, struct hf_wr *out)
 {
 	double number = json_is_boolean(value) ? (double)json_is_true(value) : json_number_value(value);
 
 	if (!json_is_number(value) && !json_is_boolean(value))
 		return api_refuse(c, HF_E_INPUT, "\"value\" must be a number for kind %s", type_kind_name(kind));
 	if (d && ((d->has_min && number < d->min) || (d->has_max && number > d->max)))
-		return api_refuse(c, HF_E_INPUT, "%s must be from %g to %g%s%s", d->id, d->min, d->max, d->unit[0] ? " " : "", d->unit);
+		return api_refuse(c, HF_E_INPUT, "%s must be from %g to %g%s%s", d->id, d->min, d->max, d->unit[0] ? " " : "",
+		                  d->unit);
 	if (telemetry_encode(kind, number, out) != HF_E_OK)
 		return api_refuse(c, HF_E_INPUT, "%g does not fit kind %s", number, type_kind_name(kind));
 	return HF_E_OK;

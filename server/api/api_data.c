@@ -49,9 +49,10 @@ static bool list_reading(void *ctx, const struct telemetry_reading *r)
 
 	if (r->cursor > l->cursor)
 		l->cursor = r->cursor;
-	return json_array_append_new(l->list, json_pack("{s:I, s:I, s:s, s:s, s:o, s:s}", "cursor", (json_int_t)r->cursor, "at_ms",
-	                                                (json_int_t)r->at_ms, "data", r->name, "kind", type_kind_name(r->kind), "value",
-	                                                value_json(r), "unit", d ? d->unit : "")) == 0;
+	return json_array_append_new(l->list,
+	                             json_pack("{s:I, s:I, s:s, s:s, s:o, s:s}", "cursor", (json_int_t)r->cursor, "at_ms",
+	                                       (json_int_t)r->at_ms, "data", r->name, "kind", type_kind_name(r->kind),
+	                                       "value", value_json(r), "unit", d ? d->unit : "")) == 0;
 }
 
 static enum hf_err read_query(struct api_call *c, struct telemetry_query *q, int64_t *wait_ms)
@@ -146,7 +147,10 @@ enum hf_err api_type_put(struct api_call *c)
 	if (err == HF_E_OK)
 		err = audit_record(c->a->db, api_who(c), "type.stored", 0, p.name);
 	facts_emit(c->a->facts, FACTS_DEVICE, 0);
-	return err != HF_E_OK ? err : api_reply(c, 200, json_pack("{s:s, s:i, s:i}", "name", p.name, "actions", (int)p.actions, "data", (int)p.datas));
+	return err != HF_E_OK ? err
+	                      : api_reply(c, 200,
+	                                  json_pack("{s:s, s:i, s:i}", "name", p.name, "actions", (int)p.actions, "data",
+	                                            (int)p.datas));
 }
 
 static bool list_alert(void *ctx, const struct alert_row *a)
@@ -155,9 +159,10 @@ static bool list_alert(void *ctx, const struct alert_row *a)
 
 	if (!account_may(l->c->caller, ACCOUNT_VIEW, a->device))
 		return true;
-	return json_array_append_new(l->list, json_pack("{s:I, s:o, s:s, s:s, s:I, s:o, s:o}", "alert", (json_int_t)a->id, "device",
-	                                                api_id(a->device), "kind", a->kind, "text", a->text, "raised_ms",
-	                                                (json_int_t)a->raised_ms, "cleared_ms", api_time(a->cleared_ms), "cleared_by",
+	return json_array_append_new(l->list, json_pack("{s:I, s:o, s:s, s:s, s:I, s:o, s:o}", "alert", (json_int_t)a->id,
+	                                                "device", api_id(a->device), "kind", a->kind, "text", a->text,
+	                                                "raised_ms", (json_int_t)a->raised_ms, "cleared_ms",
+	                                                api_time(a->cleared_ms), "cleared_by",
 	                                                a->cleared_by[0] ? json_string(a->cleared_by) : json_null())) == 0;
 }
 
@@ -196,8 +201,9 @@ enum hf_err api_alert_clear(struct api_call *c)
 
 static bool list_event(void *ctx, const struct audit_entry *e)
 {
-	return json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:o, s:s}", "at_ms", (json_int_t)e->at_ms, "who", e->who, "event",
-	                                            e->event, "device", e->device ? api_id(e->device) : json_null(), "detail", e->detail)) == 0;
+	return json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:o, s:s}", "at_ms", (json_int_t)e->at_ms, "who",
+	                                            e->who, "event", e->event, "device",
+	                                            e->device ? api_id(e->device) : json_null(), "detail", e->detail)) == 0;
 }
 
 enum hf_err api_event_list(struct api_call *c)

@@ -13,9 +13,9 @@ enum { CODE_MAX = 64, REVOKE_MS = 5000 };
 static json_t *device_json(const struct api_call *c, const struct registry_identity *i)
 {
 	return json_pack("{s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "id", api_id(i->id), "type", i->type, "state",
-	                 registry_state_name(i->state), "online", link_online(c->a->link, i->id), "registered_ms", api_time(i->created_ms),
-	                 "joined_ms", api_time(i->joined_ms), "last_seen_ms", api_time(i->seen_ms), "certificate_not_after_ms",
-	                 api_time(i->certificate_ms), "revoked_ms", api_time(i->revoked_ms));
+	                 registry_state_name(i->state), "online", link_online(c->a->link, i->id), "registered_ms",
+	                 api_time(i->created_ms), "joined_ms", api_time(i->joined_ms), "last_seen_ms", api_time(i->seen_ms),
+	                 "certificate_not_after_ms", api_time(i->certificate_ms), "revoked_ms", api_time(i->revoked_ms));
 }
 
 struct listing {
@@ -30,7 +30,8 @@ static bool list_device(void *ctx, const struct registry_identity *i)
 
 	if (!account_may(l->c->caller, ACCOUNT_VIEW, i->id))
 		return true;
-	if ((l->state && strcmp(l->state, registry_state_name(i->state)) != 0) || (l->type && strcmp(l->type, i->type) != 0))
+	if ((l->state && strcmp(l->state, registry_state_name(i->state)) != 0) ||
+	    (l->type && strcmp(l->type, i->type) != 0))
 		return true;
 	return json_array_append_new(l->list, device_json(l->c, i)) == 0;
 }
@@ -95,7 +96,8 @@ static enum hf_err revoke_now(struct api_call *c)
 	enum hf_err err = find_device(c, &i);
 
 	if (err == HF_E_OK)
-		err = registry_set_state(c->a->db, c->a->facts, c->device, REGISTRY_REVOKED, 0, i.revoked_ms ? i.revoked_ms : os_now_ms());
+		err = registry_set_state(c->a->db, c->a->facts, c->device, REGISTRY_REVOKED, 0,
+		                         i.revoked_ms ? i.revoked_ms : os_now_ms());
 	if (err == HF_E_OK)
 		err = command_drop(c->a->db, c->a->facts, c->device);
 	if (err == HF_E_OK)
@@ -145,9 +147,10 @@ static bool list_join(void *ctx, const struct join_row *j)
 
 	if (!account_may(l->c->caller, ACCOUNT_VIEW, j->device))
 		return true;
-	return json_array_append_new(l->list, json_pack("{s:o, s:s, s:s, s:s, s:I, s:I}", "device", api_id(j->device), "type", j->type,
-	                                                "kind", j->kind, "state", "waiting", "requested_ms", (json_int_t)j->requested_ms,
-	                                                "expires_ms", (json_int_t)j->expires_ms)) == 0;
+	return json_array_append_new(l->list,
+	                             json_pack("{s:o, s:s, s:s, s:s, s:I, s:I}", "device", api_id(j->device), "type",
+	                                       j->type, "kind", j->kind, "state", "waiting", "requested_ms",
+	                                       (json_int_t)j->requested_ms, "expires_ms", (json_int_t)j->expires_ms)) == 0;
 }
 
 enum hf_err api_join_list(struct api_call *c)
@@ -165,9 +168,12 @@ static enum hf_err explain(struct api_call *c, enum hf_err err)
 {
 	if (err == HF_E_MISMATCH) {
 		c->keep = true; /* the try counts */
-		return api_refuse(c, err, "that is not the code which was sent to this device; look at the device again, or refuse the join");
+		return api_refuse(
+			c, err, "that is not the code which was sent to this device; look at the device again, or refuse the join");
 	}
-	return err == HF_E_NOT_FOUND ? api_refuse(c, err, "no join of this device waits; it may have expired, the device will ask again") : err;
+	return err == HF_E_NOT_FOUND
+	           ? api_refuse(c, err, "no join of this device waits; it may have expired, the device will ask again")
+	           : err;
 }
 
 enum hf_err api_join_approve(struct api_call *c)
@@ -180,7 +186,8 @@ enum hf_err api_join_approve(struct api_call *c)
 	if (!compared)
 		err = api_text(c, "code", CODE_MAX, &code);
 	if (err == HF_E_INPUT)
-		return api_refuse(c, err, "give the \"code\" that the device shows, or \"compared\": true if you compared it yourself");
+		return api_refuse(c, err,
+		                  "give the \"code\" that the device shows, or \"compared\": true if you compared it yourself");
 	if (err != HF_E_OK)
 		return err;
 	if (!compared) {
@@ -198,5 +205,6 @@ enum hf_err api_join_refuse(struct api_call *c)
 {
 	enum hf_err err = join_refuse(c->a->sessions, c->device, api_who(c), os_now_ms());
 
-	return err != HF_E_OK ? explain(c, err) : api_reply(c, 200, json_pack("{s:o, s:s}", "device", api_id(c->device), "state", "refused"));
+	return err != HF_E_OK ? explain(c, err)
+	                      : api_reply(c, 200, json_pack("{s:o, s:s}", "device", api_id(c->device), "state", "refused"));
 }

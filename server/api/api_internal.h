@@ -11,11 +11,11 @@ struct api_call {
 	struct api *a;
 	struct http_call *http;
 	const struct account_caller *caller; /* NULL on public routes */
-	uint64_t device;                     /* of routes whose scope is DEVICE */
-	json_t *body;                        /* of POST and PUT: an object */
-	char why[256];                       /* a sentence for the error that is returned; empty = the error's own */
-	bool wait;                           /* call me again at http->deadline_ms or when woken */
-	bool keep;                           /* keep what was written although an error is returned */
+	uint64_t device; /* of routes whose scope is DEVICE */
+	json_t *body; /* of POST and PUT: an object */
+	char why[256]; /* a sentence for the error that is returned; empty = the error's own */
+	bool wait; /* call me again at http->deadline_ms or when woken */
+	bool keep; /* keep what was written although an error is returned */
 };
 typedef enum hf_err (*api_run)(struct api_call *c);
 

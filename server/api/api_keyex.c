@@ -6,13 +6,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_BODY_MAX = 1200, SIGNATURE_TEXT_MAX = 1200, TOKEN_TEXT_MAX = 1200, CERT_TEXT_MAX = 4096, CONFIRM_MS = 2000, SIGNER_MS = 10000 };
+enum {
+	KEY_BODY_MAX = 1200,
+	SIGNATURE_TEXT_MAX = 1200,
+	TOKEN_TEXT_MAX = 1200,
+	CERT_TEXT_MAX = 4096,
+	CONFIRM_MS = 2000,
+	SIGNER_MS = 10000
+};
 
 /* The reference's client takes 400 for a refusal; what it may try again later has a status of its own. */
 static enum hf_err answer_as_keyex(enum hf_err err)
 {
-	return err == HF_E_EXISTS || err == HF_E_SIGNATURE || err == HF_E_STATE || err == HF_E_EXPIRED || err == HF_E_TOO_BIG ? HF_E_INPUT
-	                                                                                                                     : err;
+	return err == HF_E_EXISTS || err == HF_E_SIGNATURE || err == HF_E_STATE || err == HF_E_EXPIRED ||
+	               err == HF_E_TOO_BIG
+	           ? HF_E_INPUT
+	           : err;
 }
 
 static enum hf_err refuse(struct api_call *c, enum hf_err err)
@@ -39,7 +48,8 @@ enum hf_err api_keyex_status(struct api_call *c)
 enum hf_err api_keyex_register(struct api_call *c)
 {
 	struct hf_span v[3] = {0};
-	enum hf_err err = three(c, (const char *const[]){"identity", "key", "type"}, (const size_t[]){64, KEY_BODY_MAX, 63}, v);
+	enum hf_err err =
+		three(c, (const char *const[]){"identity", "key", "type"}, (const size_t[]){64, KEY_BODY_MAX, 63}, v);
 
 	if (err == HF_E_OK)
 		err = keyex_register(c->a->keyex, v[0], v[1], v[2], os_now_ms());
@@ -48,8 +58,8 @@ enum hf_err api_keyex_register(struct api_call *c)
 	if (err != HF_E_OK)
 		return refuse(c, err);
 	return api_reply(c, 201,
-	                 json_pack("{s:s, s:o, s:s}", "broker", c->a->broker_name, "default_c2", api_id(c->a->keyex->default_c2), "key",
-	                           c->a->server_key_base64));
+	                 json_pack("{s:s, s:o, s:s}", "broker", c->a->broker_name, "default_c2",
+	                           api_id(c->a->keyex->default_c2), "key", c->a->server_key_base64));
 }
 
 /* A call that waits for the signer, and then perhaps for the broker. */
@@ -114,7 +124,8 @@ enum hf_err api_keyex_validate(struct api_call *c)
 	struct hf_wr w = hf_wr_of(sig, sizeof sig);
 
 	if (!p) {
-		enum hf_err err = three(c, (const char *const[]){"identity", "signature", NULL}, (const size_t[]){64, SIGNATURE_TEXT_MAX, 0}, v);
+		enum hf_err err = three(c, (const char *const[]){"identity", "signature", NULL},
+		                        (const size_t[]){64, SIGNATURE_TEXT_MAX, 0}, v);
 
 		if (err == HF_E_OK)
 			err = keyex_validate(c->a->keyex, v[0], v[1], os_now_ms());
@@ -231,7 +242,8 @@ enum hf_err api_keyex_c2_check(struct api_call *c)
 enum hf_err api_keyex_c2(struct api_call *c)
 {
 	struct hf_span v[3] = {0};
-	enum hf_err err = three(c, (const char *const[]){"identity", "key", "signature"}, (const size_t[]){64, KEY_BODY_MAX, TOKEN_TEXT_MAX}, v);
+	enum hf_err err = three(c, (const char *const[]){"identity", "key", "signature"},
+	                        (const size_t[]){64, KEY_BODY_MAX, TOKEN_TEXT_MAX}, v);
 
 	if (err == HF_E_OK)
 		err = keyex_server_register(c->a->keyex, v[0], v[1], v[2], os_now_ms());

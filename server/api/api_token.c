@@ -22,9 +22,10 @@ static json_t *scope_json(const struct account_token *t)
 
 static bool list_token(void *ctx, const struct account_token *t)
 {
-	return json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:o}", "id", (json_int_t)t->id, "name", t->name, "role",
-	                                            t->role, "scope", scope_json(t), "created_ms", api_time(t->created_ms), "expires_ms",
-	                                            api_time(t->expires_ms), "revoked_ms", api_time(t->revoked_ms))) == 0;
+	return json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:o, s:o, s:o, s:o}", "id", (json_int_t)t->id, "name",
+	                                            t->name, "role", t->role, "scope", scope_json(t), "created_ms",
+	                                            api_time(t->created_ms), "expires_ms", api_time(t->expires_ms),
+	                                            "revoked_ms", api_time(t->revoked_ms))) == 0;
 }
 
 enum hf_err api_token_list(struct api_call *c)
@@ -93,7 +94,9 @@ enum hf_err api_token_new(struct api_call *c)
 	if (err == HF_E_OK)
 		err = audit_record(c->a->db, api_who(c), "token.made", 0, detail);
 	if (err == HF_E_OK)
-		err = api_reply(c, 201, json_pack("{s:I, s:s, s:s, s:s}", "id", (json_int_t)id, "name", t.name, "role", t.role, "token", text));
+		err = api_reply(c, 201,
+		                json_pack("{s:I, s:s, s:s, s:s}", "id", (json_int_t)id, "name", t.name, "role", t.role, "token",
+		                          text));
 	hf_wipe(text, sizeof text);
 	return err;
 }

@@ -11,10 +11,13 @@ enum hf_err audit_record(struct db *db, const char *who, const char *event, uint
 		hf_id_text(device, id);
 	os_log(OS_LOG_ACT, "who=\"%s\" event=%s device=%s detail=\"%s\"", who, event, id, detail);
 	return db_exec(db, DB_EVENT_ADD,
-	               DB_ARGS(db_int(os_now_ms()), db_text(who), db_text(event), device ? db_id(device) : db_null(), db_text(detail)), NULL);
+	               DB_ARGS(db_int(os_now_ms()), db_text(who), db_text(event), device ? db_id(device) : db_null(),
+	                       db_text(detail)),
+	               NULL);
 }
 
-enum hf_err audit_list(struct db *db, uint64_t device, int64_t limit, bool (*each)(void *ctx, const struct audit_entry *e), void *ctx)
+enum hf_err audit_list(struct db *db, uint64_t device, int64_t limit,
+                       bool (*each)(void *ctx, const struct audit_entry *e), void *ctx)
 {
 	DB_ROWS_SCOPED r = db_select(db, DB_EVENT_LIST, DB_ARGS(db_id(device), db_int(limit)));
 	bool more = true;

@@ -34,16 +34,17 @@ static enum hf_err admit(struct session_cache *c, const struct command_limits *l
 }
 
 /* Writes the command's row and its message; token and the message's body are there already. */
-static enum hf_err issue(struct session_cache *c, const struct command_limits *l, struct session *s, const struct draft *d,
-                         struct hf_wire_msg *m, int64_t *id)
+static enum hf_err issue(struct session_cache *c, const struct command_limits *l, struct session *s,
+                         const struct draft *d, struct hf_wire_msg *m, int64_t *id)
 {
 	int64_t now = os_now_ms(), deadline = now + l->timeout_ms;
 	uint64_t device = s->identity.id;
 	char detail[160];
-	enum hf_err err = db_exec(c->db, DB_COMMAND_ADD,
-	                          DB_ARGS(db_id(device), db_text(hf_peer_kind_name(d->kind)), db_text(d->what), db_text(d->value),
-	                                  db_bytes(m->token), db_text(d->who), db_int(now), db_int(deadline)),
-	                          NULL);
+	enum hf_err err =
+		db_exec(c->db, DB_COMMAND_ADD,
+	            DB_ARGS(db_id(device), db_text(hf_peer_kind_name(d->kind)), db_text(d->what), db_text(d->value),
+	                    db_bytes(m->token), db_text(d->who), db_int(now), db_int(deadline)),
+	            NULL);
 
 	if (err != HF_E_OK)
 		return err;
@@ -73,7 +74,9 @@ enum hf_err command_data(struct session_cache *c, const struct command_limits *l
                          const struct command_setting *setting, const char *who, int64_t *id)
 {
 	uint8_t token[SESSION_TOKEN_LEN];
-	struct hf_wire_msg m = {.type = HF_WIRE_DATA, .token = {token, sizeof token}, .data = {hf_span_text(setting->name), setting->value}};
+	struct hf_wire_msg m = {.type = HF_WIRE_DATA,
+	                        .token = {token, sizeof token},
+	                        .data = {hf_span_text(setting->name), setting->value}};
 	struct draft d = {HF_PEER_K_DATA, setting->name, setting->shown, who};
 	struct session *s = NULL;
 	enum hf_err err = admit(c, l, device, &s);
@@ -82,7 +85,8 @@ enum hf_err command_data(struct session_cache *c, const struct command_limits *l
 	return err == HF_E_OK ? issue(c, l, s, &d, &m, id) : err;
 }
 
-enum hf_err command_identify(struct session_cache *c, const struct command_limits *l, uint64_t device, const char *who, int64_t *id)
+enum hf_err command_identify(struct session_cache *c, const struct command_limits *l, uint64_t device, const char *who,
+                             int64_t *id)
 {
 	uint8_t token[SESSION_TOKEN_LEN];
 	struct hf_wire_msg m = {.type = HF_WIRE_ID_REQ, .token = {token, sizeof token}};
@@ -94,8 +98,8 @@ enum hf_err command_identify(struct session_cache *c, const struct command_limit
 	return err == HF_E_OK ? issue(c, l, s, &d, &m, id) : err;
 }
 
-static enum hf_err settle(struct session_cache *c, uint64_t device, int64_t id, struct db_arg status, struct hf_span answer,
-                          int64_t now_ms)
+static enum hf_err settle(struct session_cache *c, uint64_t device, int64_t id, struct db_arg status,
+                          struct hf_span answer, int64_t now_ms)
 {
 	facts_emit(c->facts, FACTS_COMMAND, device);
 	return db_exec(c->db, DB_COMMAND_ANSWER, DB_ARGS(status, db_bytes(answer), db_int(now_ms), db_int(id)), NULL);
@@ -110,7 +114,8 @@ static enum hf_peer_kind kind_named(const char *name)
 	return (enum hf_peer_kind)k;
 }
 
-enum hf_err command_answered(struct session_cache *c, uint64_t device, struct hf_span token, unsigned status, int64_t now_ms)
+enum hf_err command_answered(struct session_cache *c, uint64_t device, struct hf_span token, unsigned status,
+                             int64_t now_ms)
 {
 	char kind[16];
 	int64_t id;
@@ -193,7 +198,8 @@ enum hf_err command_get(struct db *db, int64_t id, struct command *out)
 	return HF_E_OK;
 }
 
-enum hf_err command_list(struct db *db, uint64_t device, int64_t limit, bool (*each)(void *ctx, const struct command *c), void *ctx)
+enum hf_err command_list(struct db *db, uint64_t device, int64_t limit,
+                         bool (*each)(void *ctx, const struct command *c), void *ctx)
 {
 	DB_ROWS_SCOPED r = db_select(db, DB_COMMAND_LIST, DB_ARGS(db_id(device), db_int(limit)));
 	bool more = true;

@@ -11,7 +11,7 @@ enum { COMMAND_WHAT_MAX = 80, COMMAND_TEXT_MAX = 256 };
  * twice by itself: what became of an unknown one, only a person can find out. */
 struct command {
 	int64_t id, created_ms, deadline_ms, sent_ms, answered_ms; /* 0 = not yet */
-	int status;                                                /* of the answer, -1 = none */
+	int status; /* of the answer, -1 = none */
 	uint64_t device;
 	char kind[16], what[COMMAND_WHAT_MAX], value[COMMAND_TEXT_MAX], state[16], who[96], answer[COMMAND_TEXT_MAX];
 };
@@ -23,8 +23,8 @@ struct command_limits {
 };
 /* Each makes a command, logs who asked, and puts its message into the outbox. Errors: STATE (the device is not joined to us), FULL
  * (open_max reached), NOT_FOUND, DENIED (revoked), INPUT, DATABASE. */
-HF_NODISCARD enum hf_err command_action(struct session_cache *c, const struct command_limits *l, uint64_t device, uint8_t action,
-                                        const char *what, const char *who, int64_t *id);
+HF_NODISCARD enum hf_err command_action(struct session_cache *c, const struct command_limits *l, uint64_t device,
+                                        uint8_t action, const char *what, const char *who, int64_t *id);
 /* value: the bytes on the wire; shown: the same as text. */
 struct command_setting {
 	const char *name, *shown;
@@ -32,13 +32,14 @@ struct command_setting {
 };
 HF_NODISCARD enum hf_err command_data(struct session_cache *c, const struct command_limits *l, uint64_t device,
                                       const struct command_setting *setting, const char *who, int64_t *id);
-HF_NODISCARD enum hf_err command_identify(struct session_cache *c, const struct command_limits *l, uint64_t device, const char *who,
-                                          int64_t *id);
+HF_NODISCARD enum hf_err command_identify(struct session_cache *c, const struct command_limits *l, uint64_t device,
+                                          const char *who, int64_t *id);
 
 /* A RESPONSE or an identification came. Errors: NOT_FOUND (never asked, answered before, too late, of another kind), DATABASE. */
-HF_NODISCARD enum hf_err command_answered(struct session_cache *c, uint64_t device, struct hf_span token, unsigned status,
-                                          int64_t now_ms);
-HF_NODISCARD enum hf_err command_identified(struct session_cache *c, uint64_t device, struct hf_span text, int64_t now_ms);
+HF_NODISCARD enum hf_err command_answered(struct session_cache *c, uint64_t device, struct hf_span token,
+                                          unsigned status, int64_t now_ms);
+HF_NODISCARD enum hf_err command_identified(struct session_cache *c, uint64_t device, struct hf_span text,
+                                            int64_t now_ms);
 /* Its message is about to leave. */
 HF_NODISCARD enum hf_err command_sent(struct db *db, struct facts *f, int64_t id, uint64_t device, int64_t now_ms);
 /* Ends those whose time has passed; ends all of a device. */
@@ -47,7 +48,7 @@ HF_NODISCARD enum hf_err command_drop(struct db *db, struct facts *f, uint64_t d
 
 /* Errors: NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err command_get(struct db *db, int64_t id, struct command *out);
-HF_NODISCARD enum hf_err command_list(struct db *db, uint64_t device, int64_t limit, bool (*each)(void *ctx, const struct command *c),
-                                      void *ctx);
+HF_NODISCARD enum hf_err command_list(struct db *db, uint64_t device, int64_t limit,
+                                      bool (*each)(void *ctx, const struct command *c), void *ctx);
 
 #endif

@@ -96,7 +96,8 @@ static void on_housekeeping(struct os_timer *t)
 	struct server *s = t->ctx;
 	int64_t now = os_now_ms(), gone = 0;
 
-	if (failed("expire registrations", registry_expire(s->db, now, &gone)) || failed("expire joins", join_expire(&s->sessions, now)) ||
+	if (failed("expire registrations", registry_expire(s->db, now, &gone)) ||
+	    failed("expire joins", join_expire(&s->sessions, now)) ||
 	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
 	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
 		db_rollback(s->db);
@@ -133,7 +134,8 @@ static enum hf_err open_signals(struct server *s)
 	signal(SIGPIPE, SIG_IGN);
 	if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
 		return HF_E_IO;
-	s->signals = (struct os_watch){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .on_ready = on_signal, .ctx = s};
+	s->signals =
+		(struct os_watch){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC), .on_ready = on_signal, .ctx = s};
 	return s->signals.fd >= 0 ? os_watch_set(&s->loop, &s->signals, OS_READ) : HF_E_IO;
 }
 
@@ -178,14 +180,19 @@ static enum hf_err make_admin(struct server *s)
 	if (err == HF_E_OK)
 		err = write_token(s, text);
 	hf_wipe(text, sizeof text);
-	return err != HF_E_OK ? err : audit_record(s->db, "server", "token.made", 0, "the first admin token; see admin.token");
+	return err != HF_E_OK ? err
+	                      : audit_record(s->db, "server", "token.made", 0, "the first admin token; see admin.token");
 }
 
 /* Our own server in the registry, so that KeyEx gives out its key and the broker knows it. */
 static enum hf_err register_self(struct server *s, uint64_t self, const struct hf_seal_key *key)
 {
-	struct registry_identity i = {.id = self, .kind = REGISTRY_SERVER, .state = REGISTRY_JOINED, .type = "c2-server",
-	                              .created_ms = os_now_ms()}, old;
+	struct registry_identity i = {.id = self,
+	                              .kind = REGISTRY_SERVER,
+	                              .state = REGISTRY_JOINED,
+	                              .type = "c2-server",
+	                              .created_ms = os_now_ms()},
+							 old;
 	struct hf_wr w = hf_wr_of(i.key, sizeof i.key);
 	enum hf_err err = hf_openssl_write(key, HF_OPENSSL_PUBLIC_DER, &w);
 
@@ -195,7 +202,8 @@ static enum hf_err register_self(struct server *s, uint64_t self, const struct h
 	if (err == HF_E_NOT_FOUND)
 		return registry_add(s->db, &i, 0);
 	if (err == HF_E_OK && !hf_span_equal(hf_span_of(old.key, old.key_len), hf_span_of(i.key, i.key_len))) {
-		os_log(OS_LOG_FAILED, "what=\"the database knows this server's id with another key\" do=\"restore the key directory of this universe\"");
+		os_log(OS_LOG_FAILED, "what=\"the database knows this server's id with another key\" do=\"restore the key "
+		                      "directory of this universe\"");
 		return HF_E_KEY;
 	}
 	return err;
@@ -296,8 +304,14 @@ static enum hf_err open_link(struct server *s)
 
 static enum hf_err open_http(struct server *s)
 {
-	s->keyex = (struct keyex){s->db, &s->facts, s->keyex.public_key, s->keyex.id, s->keyex.default_c2,
-	                          s->conf->registration_ttl_s * 1000, s->conf->registrations_max, s->conf->certificate_days};
+	s->keyex = (struct keyex){s->db,
+	                          &s->facts,
+	                          s->keyex.public_key,
+	                          s->keyex.id,
+	                          s->keyex.default_c2,
+	                          s->conf->registration_ttl_s * 1000,
+	                          s->conf->registrations_max,
+	                          s->conf->certificate_days};
 	s->api = (struct api){
 		.conf = s->conf,
 		.loop = &s->loop,
@@ -353,11 +367,12 @@ static enum hf_err open_files(struct server *s, int web_key_fd)
 static bool open_all(struct server *s, int signer_fd, int web_key_fd)
 {
 	return !failed("start the loop", os_loop_init(&s->loop)) && !failed("signals", open_signals(s)) &&
-	       !failed("read keys and certificates", open_files(s, web_key_fd)) && !failed("open the database", open_database(s)) &&
-	       !failed("read this server's identity", open_identity(s)) && !failed("install profiles", type_install(s->db, os_now_ms())) &&
+	       !failed("read keys and certificates", open_files(s, web_key_fd)) &&
+	       !failed("open the database", open_database(s)) && !failed("read this server's identity", open_identity(s)) &&
+	       !failed("install profiles", type_install(s->db, os_now_ms())) &&
 	       !failed("make the first admin token", make_admin(s)) && !failed("commit", db_commit(s->db)) &&
-	       !failed("get an access certificate from the signer", open_access(s, signer_fd)) && !failed("start the link", open_link(s)) &&
-	       !failed("listen for HTTPS", open_http(s));
+	       !failed("get an access certificate from the signer", open_access(s, signer_fd)) &&
+	       !failed("start the link", open_link(s)) && !failed("listen for HTTPS", open_http(s));
 }
 
 static void close_all(struct server *s)
@@ -390,7 +405,8 @@ int daemon_server(const struct conf *c, int signer_fd, int web_key_fd)
 		s->loop.ctx = s;
 		s->housekeeping = (struct os_timer){.on_due = on_housekeeping, .ctx = s};
 		os_timer_set(&s->loop, &s->housekeeping, os_monotonic_ms() + HOUSEKEEPING_MS);
-		os_log(OS_LOG_STARTED, "https=%s:%u mqtt=%s sandbox=\"%s\"", c->listen, conf_https_port(c), s->broker_name, sandbox_level());
+		os_log(OS_LOG_STARTED, "https=%s:%u mqtt=%s sandbox=\"%s\"", c->listen, conf_https_port(c), s->broker_name,
+		       sandbox_level());
 		code = os_loop_run(&s->loop) == HF_E_OK && !s->signer_gone ? 0 : 1;
 		os_log(OS_LOG_STOPPED, "code=%d", code);
 	}

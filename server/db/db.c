@@ -170,7 +170,8 @@ enum hf_err db_exec(struct db *db, enum db_query q, const struct db_arg *arg, si
 	return db_finish(&r);
 }
 
-enum hf_err db_get_int(struct db *db, enum db_query q, const struct db_arg *arg, size_t count, int64_t fallback, int64_t *out)
+enum hf_err db_get_int(struct db *db, enum db_query q, const struct db_arg *arg, size_t count, int64_t fallback,
+                       int64_t *out)
 {
 	struct db_rows r = db_select(db, q, arg, count);
 	int64_t v = db_step(&r) && !db_col_null(&r, 0) ? db_col_int(&r, 0) : fallback;
@@ -330,7 +331,8 @@ enum hf_err db_open(const char *path, struct db **out, const char **why)
 	*why = "the database file cannot be opened; is its folder writable, is the disk full?";
 	mode_t was = umask(0077);
 
-	if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
+	if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
+	    SQLITE_OK) {
 		sqlite3_busy_timeout(db->handle, BUSY_MS);
 		err = run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
 		              "PRAGMA temp_store = MEMORY");

@@ -27,7 +27,8 @@ struct db_arg db_bytes(struct hf_span bytes);
 /* A 64-bit id, bit-cast to signed; a sequence id, moved so that it sorts as unsigned. Only db knows how. */
 struct db_arg db_id(uint64_t id);
 struct db_arg db_seq(uint64_t sequence);
-#define DB_ARGS(...) (const struct db_arg[]){__VA_ARGS__}, sizeof((const struct db_arg[]){__VA_ARGS__}) / sizeof(struct db_arg)
+#define DB_ARGS(...) \
+	(const struct db_arg[]){__VA_ARGS__}, sizeof((const struct db_arg[]){__VA_ARGS__}) / sizeof(struct db_arg)
 
 /* Opens or makes the file and brings its schema up to date. *why gets a sentence on failure (static or until the next call).
  * Errors: DATABASE, STATE (made by a newer program), MEMORY. */
@@ -36,7 +37,8 @@ void db_close(struct db *db);
 
 /* Runs a statement that gives no row. *changes (may be NULL) gets the number of rows it touched. Errors: DATABASE, EXISTS (a key is
  * taken). Opens this turn's transaction if none is open. */
-HF_NODISCARD enum hf_err db_exec(struct db *db, enum db_query q, const struct db_arg *arg, size_t count, int64_t *changes);
+HF_NODISCARD enum hf_err db_exec(struct db *db, enum db_query q, const struct db_arg *arg, size_t count,
+                                 int64_t *changes);
 
 /* A running query. Columns count from 0; text and bytes live until the next step. */
 struct db_rows {
@@ -59,8 +61,8 @@ enum hf_err db_finish(struct db_rows *r);
 #define DB_ROWS_SCOPED __attribute__((cleanup(db_rows_release))) struct db_rows
 void db_rows_release(struct db_rows *r);
 /* The first column of the first row; fallback when there is none. Errors: DATABASE. */
-HF_NODISCARD enum hf_err db_get_int(struct db *db, enum db_query q, const struct db_arg *arg, size_t count, int64_t fallback,
-                                    int64_t *out);
+HF_NODISCARD enum hf_err db_get_int(struct db *db, enum db_query q, const struct db_arg *arg, size_t count,
+                                    int64_t fallback, int64_t *out);
 /* The key of the row that the last INSERT made. */
 int64_t db_last_key(struct db *db);
 

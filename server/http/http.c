@@ -13,9 +13,10 @@
 enum { RUNS_A_TURN = 64, FLOOR_MS = 2, REPLY_MAX = 16 * 1024 * 1024, PER_ADDRESS = 512 };
 
 /* TLS 1.2 and 1.3, forward secrecy and authenticated encryption only. */
-static const char tls_priority[] = "NONE:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-ECDSA:+ECDHE-RSA:+AES-256-GCM:+AES-128-GCM:"
-                                   "+CHACHA20-POLY1305:+AEAD:+SIGN-ALL:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:+GROUP-SECP256R1:+GROUP-X25519:"
-                                   "+GROUP-SECP384R1:+COMP-NULL:+CTYPE-X509:%SAFE_RENEGOTIATION:%SERVER_PRECEDENCE";
+static const char tls_priority[] =
+	"NONE:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-ECDSA:+ECDHE-RSA:+AES-256-GCM:+AES-128-GCM:"
+	"+CHACHA20-POLY1305:+AEAD:+SIGN-ALL:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:+GROUP-SECP256R1:+GROUP-X25519:"
+	"+GROUP-SECP384R1:+COMP-NULL:+CTYPE-X509:%SAFE_RENEGOTIATION:%SERVER_PRECEDENCE";
 
 struct http {
 	struct os_loop *loop;
@@ -117,8 +118,9 @@ static void call_free(struct http_call *c)
 
 static enum MHD_Result send_reply(struct http_call *c)
 {
-	struct MHD_Response *r = MHD_create_response_from_buffer(c->reply.len, c->reply.ptr ? (void *)c->reply.ptr : (void *)"",
-	                                                         MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r =
+		MHD_create_response_from_buffer(c->reply.len, c->reply.ptr ? (void *)c->reply.ptr : (void *)"",
+	                                    MHD_RESPMEM_MUST_COPY);
 	if (!r)
 		return MHD_NO;
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->content_type);
@@ -233,7 +235,10 @@ static void run(struct http *h)
 	if (!wait)
 		os_timer_clear(h->loop, &h->tick);
 	else
-		os_timer_set(h->loop, &h->tick, os_monotonic_ms() + (left < FLOOR_MS ? FLOOR_MS : left > 60000 ? 60000 : (int64_t)left));
+		os_timer_set(h->loop, &h->tick,
+		             os_monotonic_ms() + (left < FLOOR_MS ? FLOOR_MS
+		                                  : left > 60000  ? 60000
+		                                                  : (int64_t)left));
 }
 
 static void on_tick(struct os_timer *t)
@@ -289,13 +294,16 @@ static enum hf_err listen_on(struct http *h)
 
 	if (!is_v4 && inet_pton(AF_INET6, s->listen, &v6.sin6_addr) != 1)
 		return HF_E_INPUT;
-	h->daemon = MHD_start_daemon(
-		(is_v4 ? 0u : (unsigned)MHD_USE_DUAL_STACK) | MHD_USE_EPOLL | MHD_USE_TLS | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->port, NULL, NULL, on_request, h,
-		MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL, MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
-		MHD_OPTION_HTTPS_MEM_KEY, s->key_pem, MHD_OPTION_HTTPS_MEM_CERT, s->certificate_pem, MHD_OPTION_HTTPS_PRIORITIES,
-		tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_ADDRESS,
-		MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
-		on_completed, NULL, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+	h->daemon =
+		MHD_start_daemon((is_v4 ? 0u : (unsigned)MHD_USE_DUAL_STACK) | MHD_USE_EPOLL | MHD_USE_TLS |
+	                         MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
+	                     s->port, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+	                     MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
+	                     MHD_OPTION_HTTPS_MEM_KEY, s->key_pem, MHD_OPTION_HTTPS_MEM_CERT, s->certificate_pem,
+	                     MHD_OPTION_HTTPS_PRIORITIES, tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max,
+	                     MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
+	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
+	                     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 	if (!h->daemon)
 		return HF_E_IO;
 	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);

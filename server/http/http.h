@@ -37,8 +37,8 @@ struct http_call {
 	void *state;
 	void (*free_state)(void *state);
 	int64_t deadline_ms; /* monotonic; a waiting handler is called again then */
-	uint64_t wake_mask;  /* which http_wake_all masks wake it */
-	void *caller;        /* who asks; set by allow, freed with free_caller */
+	uint64_t wake_mask; /* which http_wake_all masks wake it */
+	void *caller; /* who asks; set by allow, freed with free_caller */
 	void (*free_caller)(void *caller);
 	/* Inside: */
 	struct MHD_Connection *connection;

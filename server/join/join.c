@@ -10,14 +10,16 @@
 
 enum { ANSWER_TTL_MS = 60000, SEALED_MAX = HF_SEAL_ENVELOPE_OVERHEAD + JOIN_VALUE_LEN };
 
-static enum hf_err answer(struct session_cache *c, struct session *s, struct hf_span token, unsigned status, int64_t now_ms)
+static enum hf_err answer(struct session_cache *c, struct session *s, struct hf_span token, unsigned status,
+                          int64_t now_ms)
 {
 	struct hf_wire_msg m = {.type = HF_WIRE_RESPONSE, .token = token, .response = {(uint8_t)status}};
 
 	return session_say(c, s, &m, 0, now_ms + ANSWER_TTL_MS);
 }
 
-static enum hf_err accept_device(struct session_cache *c, struct session *s, struct hf_span token, const char *who, int64_t now_ms)
+static enum hf_err accept_device(struct session_cache *c, struct session *s, struct hf_span token, const char *who,
+                                 int64_t now_ms)
 {
 	enum hf_err err = registry_set_state(c->db, c->facts, s->identity.id, REGISTRY_JOINED, c->self, now_ms);
 
@@ -50,7 +52,8 @@ enum hf_err join_simple(struct session_cache *c, struct session *s, struct hf_sp
 	if (p.join_simple)
 		return accept_device(c, s, token, "policy", now_ms);
 	err = answer(c, s, token, HF_WIRE_JOIN_REFUSED, now_ms);
-	return err != HF_E_OK ? err : audit_record(c->db, "policy", "join.simple-refused", s->identity.id, s->identity.type);
+	return err != HF_E_OK ? err
+	                      : audit_record(c->db, "policy", "join.simple-refused", s->identity.id, s->identity.type);
 }
 
 static void draw_value(char value[JOIN_VALUE_LEN + 1])
@@ -74,18 +77,21 @@ static enum hf_err send_value(struct session_cache *c, const struct join_limits 
 	draw_value(value);
 	session_token(token); /* the RESPONSE that ends this repeats the token of HM_JOIN_RESP: srup-v5 section 6 */
 	enum hf_err err = hf_seal_envelope_seal(c->crypto, s->key, hf_span_of(value, JOIN_VALUE_LEN), &w);
-	struct hf_wire_msg m = {.type = HF_WIRE_HM_JOIN_RESP, .token = {token, sizeof token}, .hm_join_resp = {hf_wr_span(&w)}};
+	struct hf_wire_msg m = {.type = HF_WIRE_HM_JOIN_RESP,
+	                        .token = {token, sizeof token},
+	                        .hm_join_resp = {hf_wr_span(&w)}};
 
 	if (err == HF_E_OK)
 		err = db_exec(c->db, DB_JOIN_PUT,
-		              DB_ARGS(db_id(s->identity.id), db_text("moderated"), db_bytes(m.token), db_text(value), db_int(now_ms),
-		                      db_int(now_ms + l->ttl_ms)),
+		              DB_ARGS(db_id(s->identity.id), db_text("moderated"), db_bytes(m.token), db_text(value),
+		                      db_int(now_ms), db_int(now_ms + l->ttl_ms)),
 		              NULL);
 	hf_wipe(value, sizeof value);
 	return err != HF_E_OK ? err : session_say(c, s, &m, 0, now_ms + ANSWER_TTL_MS);
 }
 
-enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l, struct session *s, struct hf_span token, int64_t now_ms)
+enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l, struct session *s,
+                           struct hf_span token, int64_t now_ms)
 {
 	static struct type_profile p;
 	int64_t waiting = 0;
@@ -99,8 +105,10 @@ enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l,
 		return err;
 	if (!p.join_moderated || waiting >= l->waiting_max) {
 		err = answer(c, s, token, HF_WIRE_JOIN_FAIL, now_ms);
-		return err != HF_E_OK ? err : audit_record(c->db, "policy", p.join_moderated ? "join.table-full" : "join.moderated-refused",
-		                                           s->identity.id, s->identity.type);
+		return err != HF_E_OK
+		           ? err
+		           : audit_record(c->db, "policy", p.join_moderated ? "join.table-full" : "join.moderated-refused",
+		                          s->identity.id, s->identity.type);
 	}
 	err = send_value(c, l, s, now_ms);
 	facts_emit(c->facts, FACTS_JOIN, s->identity.id);
@@ -137,16 +145,19 @@ static enum hf_err end(struct session_cache *c, uint64_t device)
 }
 
 /* A wrong code: somebody mistyped, or another box than the one he looks at is asking. */
-static enum hf_err mismatch(struct session_cache *c, struct session *s, const struct waiting *w, const char *who, int64_t now_ms)
+static enum hf_err mismatch(struct session_cache *c, struct session *s, const struct waiting *w, const char *who,
+                            int64_t now_ms)
 {
 	uint64_t device = s->identity.id;
-	enum hf_err err = audit_record(c->db, who, "join.mismatch", device, "the code is not the one that was sent to this device");
+	enum hf_err err =
+		audit_record(c->db, who, "join.mismatch", device, "the code is not the one that was sent to this device");
 
 	if (err == HF_E_OK)
 		err = db_exec(c->db, DB_JOIN_TRIED, DB_ARGS(db_id(device)), NULL);
 	if (err != HF_E_OK || w->tries + 1 < JOIN_TRIES)
 		return err;
-	err = alert_raise(c->db, c->facts, device, "join-mismatch", "a join was ended after three wrong codes; is it the right box?");
+	err = alert_raise(c->db, c->facts, device, "join-mismatch",
+	                  "a join was ended after three wrong codes; is it the right box?");
 	if (err == HF_E_OK)
 		err = answer(c, s, hf_span_of(w->token, sizeof w->token), HF_WIRE_JOIN_FAIL, now_ms);
 	return err != HF_E_OK ? err : end(c, device);
@@ -212,7 +223,9 @@ enum hf_err join_list(struct db *db, int64_t now_ms, bool (*each)(void *ctx, con
 	bool more = true;
 
 	while (more && db_step(&r)) {
-		struct join_row j = {.device = db_col_id(&r, 0), .requested_ms = db_col_int(&r, 2), .expires_ms = db_col_int(&r, 3)};
+		struct join_row j = {.device = db_col_id(&r, 0),
+		                     .requested_ms = db_col_int(&r, 2),
+		                     .expires_ms = db_col_int(&r, 3)};
 
 		db_col_text(&r, 1, j.kind, sizeof j.kind);
 		db_col_text(&r, 4, j.type, sizeof j.type);

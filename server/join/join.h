@@ -15,12 +15,13 @@ struct join_limits {
  * goes out sealed and a person decides. A device that is joined to us already is told so. Errors: FULL, DENIED (the type may not ask
  * so; the device was told), CRYPTO, DATABASE. */
 HF_NODISCARD enum hf_err join_simple(struct session_cache *c, struct session *s, struct hf_span token, int64_t now_ms);
-HF_NODISCARD enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l, struct session *s, struct hf_span token,
-                                        int64_t now_ms);
+HF_NODISCARD enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l, struct session *s,
+                                        struct hf_span token, int64_t now_ms);
 
 /* A person decides. code: what the device shows (32 hex digits, compared in constant time), or NULL when he says that he compared.
  * After JOIN_TRIES wrong codes the request ends and an alert is raised. Errors: NOT_FOUND (nothing waits), MISMATCH, DATABASE. */
-HF_NODISCARD enum hf_err join_approve(struct session_cache *c, uint64_t device, const char *code, const char *who, int64_t now_ms);
+HF_NODISCARD enum hf_err join_approve(struct session_cache *c, uint64_t device, const char *code, const char *who,
+                                      int64_t now_ms);
 HF_NODISCARD enum hf_err join_refuse(struct session_cache *c, uint64_t device, const char *who, int64_t now_ms);
 /* Ends what nobody decided in time. */
 HF_NODISCARD enum hf_err join_expire(struct session_cache *c, int64_t now_ms);
@@ -30,7 +31,8 @@ struct join_row {
 	char kind[16], type[REGISTRY_TYPE_MAX];
 	int64_t requested_ms, expires_ms;
 };
-HF_NODISCARD enum hf_err join_list(struct db *db, int64_t now_ms, bool (*each)(void *ctx, const struct join_row *j), void *ctx);
+HF_NODISCARD enum hf_err join_list(struct db *db, int64_t now_ms, bool (*each)(void *ctx, const struct join_row *j),
+                                   void *ctx);
 HF_NODISCARD enum hf_err join_count(struct db *db, int64_t now_ms, int64_t *count);
 
 #endif

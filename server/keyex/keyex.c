@@ -42,9 +42,13 @@ static enum hf_err read_identity_key(struct hf_span body, struct registry_identi
 	return err;
 }
 
-enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span type, int64_t now_ms)
+enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span type,
+                           int64_t now_ms)
 {
-	struct registry_identity i = {.kind = REGISTRY_DEVICE, .state = REGISTRY_NEW, .created_ms = now_ms, .expires_ms = now_ms + k->ttl_ms};
+	struct registry_identity i = {.kind = REGISTRY_DEVICE,
+	                              .state = REGISTRY_NEW,
+	                              .created_ms = now_ms,
+	                              .expires_ms = now_ms + k->ttl_ms};
 	KEY_SCOPED *key = NULL;
 	enum hf_err err = hf_id_parse(id, &i.id);
 
@@ -94,7 +98,8 @@ enum hf_err keyex_validate(struct keyex *k, struct hf_span id, struct hf_span si
 	return registry_set_state(k->db, k->facts, i.id, REGISTRY_PROVEN, 0, now_ms);
 }
 
-enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature, struct keyex_access *out)
+enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature,
+                         struct keyex_access *out)
 {
 	static uint8_t pem[KEYEX_CSR_MAX];
 	static struct type_profile p;
@@ -187,9 +192,14 @@ enum hf_err keyex_server_check(struct keyex *k, struct hf_span id)
 	return err == HF_E_OK && i.kind == REGISTRY_DEVICE ? HF_E_NOT_FOUND : err;
 }
 
-enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span token, int64_t now_ms)
+enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span token,
+                                  int64_t now_ms)
 {
-	struct registry_identity i = {.kind = REGISTRY_REFERENCE, .state = REGISTRY_JOINED, .type = "c2-server", .created_ms = now_ms}, old;
+	struct registry_identity i = {.kind = REGISTRY_REFERENCE,
+	                              .state = REGISTRY_JOINED,
+	                              .type = "c2-server",
+	                              .created_ms = now_ms},
+							 old;
 	KEY_SCOPED *key = NULL;
 	enum hf_err err = hf_id_parse(id, &i.id);
 
@@ -201,8 +211,10 @@ enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_
 		return err;
 	err = registry_get(k->db, i.id, &old);
 	if (err == HF_E_OK)
-		return hf_span_equal(hf_span_of(old.key, old.key_len), hf_span_of(i.key, i.key_len)) && old.kind != REGISTRY_DEVICE ? HF_E_OK
-		                                                                                                                  : HF_E_EXISTS;
+		return hf_span_equal(hf_span_of(old.key, old.key_len), hf_span_of(i.key, i.key_len)) &&
+		               old.kind != REGISTRY_DEVICE
+		           ? HF_E_OK
+		           : HF_E_EXISTS;
 	if (err != HF_E_NOT_FOUND)
 		return err;
 	err = registry_add(k->db, &i, 0);

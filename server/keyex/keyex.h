@@ -18,7 +18,8 @@ struct keyex {
 };
 
 /* A device registers: id text, key body, type. Errors: ID, KEY, INPUT (type), EXISTS, FULL, DATABASE. */
-HF_NODISCARD enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span type, int64_t now_ms);
+HF_NODISCARD enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span key_body,
+                                        struct hf_span type, int64_t now_ms);
 /* It proves its key: PSS over the id text. Errors: ID, NOT_FOUND, TEXT, SIGNATURE, DENIED (revoked), DATABASE. */
 HF_NODISCARD enum hf_err keyex_validate(struct keyex *k, struct hf_span id, struct hf_span signature, int64_t now_ms);
 /* It asks for its access certificate: base64 of the CSR's PEM, PSS over that PEM. What is certified is out_key alone, under the id
@@ -31,7 +32,8 @@ struct keyex_access {
 HF_NODISCARD enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature,
                                       struct keyex_access *out);
 /* Its certificate was made: now it is registered. Errors: DENIED (revoked meanwhile), NOT_FOUND, DATABASE. */
-HF_NODISCARD enum hf_err keyex_certified(struct keyex *k, uint64_t id, struct hf_span serial, int64_t not_after_ms, int64_t now_ms);
+HF_NODISCARD enum hf_err keyex_certified(struct keyex *k, uint64_t id, struct hf_span serial, int64_t not_after_ms,
+                                         int64_t now_ms);
 /* base64 of the PEM public key; the type's text. Not of half-made, unproven or revoked identities. Errors: ID, NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err keyex_key(struct keyex *k, struct hf_span id, struct hf_wr *base64);
 HF_NODISCARD enum hf_err keyex_type(struct keyex *k, struct hf_span id, struct hf_wr *type);
@@ -39,7 +41,7 @@ HF_NODISCARD enum hf_err keyex_type(struct keyex *k, struct hf_span id, struct h
 HF_NODISCARD enum hf_err keyex_server_check(struct keyex *k, struct hf_span id);
 /* A C2 server of the reference kind registers with its server token. The same one again is OK.
  * Errors: ID, KEY, TEXT, SIGNATURE, EXPIRED, EXISTS (another key has that id), DATABASE. */
-HF_NODISCARD enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span token,
-                                               int64_t now_ms);
+HF_NODISCARD enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_span key_body,
+                                               struct hf_span token, int64_t now_ms);
 
 #endif

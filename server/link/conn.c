@@ -37,7 +37,8 @@ enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX *
 {
 	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
 	X509 *cert = read_cert(cert_pem), *ca = read_cert(s->broker_ca_pem);
-	bool ok = ctx && cert && ca && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 && SSL_CTX_use_certificate(ctx, cert) == 1 &&
+	bool ok = ctx && cert && ca && SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+	          SSL_CTX_use_certificate(ctx, cert) == 1 &&
 	          SSL_CTX_use_PrivateKey(ctx, hf_openssl_pkey(s->access_key)) == 1 &&
 	          X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca) == 1 && expect_host(ctx, s->broker_name);
 
@@ -171,8 +172,8 @@ static int read_some(struct link_conn *c)
 		before = c->link->counts.received;
 		rc = mosquitto_loop_read(c->m, 1);
 		c->has_read = true;
-	} while (rc == MOSQ_ERR_SUCCESS && (c->link->counts.received != before || pending(c)) && ++reads < LINK_READS_A_TURN &&
-	         os_monotonic_ms() < until);
+	} while (rc == MOSQ_ERR_SUCCESS && (c->link->counts.received != before || pending(c)) &&
+	         ++reads < LINK_READS_A_TURN && os_monotonic_ms() < until);
 	if (rc == MOSQ_ERR_SUCCESS && pending(c))
 		os_timer_set(c->link->s.loop, &c->more, 0);
 	return rc;

@@ -74,7 +74,8 @@ static void refuse(struct link *l, uint64_t device, enum hf_err err, const char 
 }
 
 /* Runs the domain verb in its own savepoint: the message stays taken whatever the verb says, unless the database failed. */
-static enum hf_err act(struct link *l, const struct inbound_row *row, struct session *s, const struct hf_wire_msg *m, int64_t now_ms)
+static enum hf_err act(struct link *l, const struct inbound_row *row, struct session *s, const struct hf_wire_msg *m,
+                       int64_t now_ms)
 {
 	uint64_t id = s->identity.id;
 	enum hf_err err = db_mark(l->s.db);

@@ -15,7 +15,7 @@ struct link_setup {
 	const char *host, *broker_name; /* where to connect to; the name that its certificate must have */
 	unsigned port;
 	const char *broker_ca_pem; /* what the broker's certificate must hang on */
-	const char *table_file;    /* the snapshot that the broker starts from */
+	const char *table_file; /* the snapshot that the broker starts from */
 	struct os_loop *loop;
 	struct db *db;
 	struct facts *facts;

@@ -66,10 +66,10 @@ struct link {
 	struct link_leaving leaving[LINK_LEAVING_MAX];
 	size_t leaving_count;
 	int64_t submitted; /* highest outbox row that the signer was asked about */
-	unsigned signing;  /* asked, not answered */
-	bool resubmit;     /* some rows must be tried again once signing is 0 */
-	int table_mid;     /* publish that ends the table push; 0 = none under way */
-	bool table_known;  /* the broker has our table */
+	unsigned signing; /* asked, not answered */
+	bool resubmit; /* some rows must be tried again once signing is 0 */
+	int table_mid; /* publish that ends the table push; 0 = none under way */
+	bool table_known; /* the broker has our table */
 	bool failed, profiles_changed;
 	struct link_presence *presence[LINK_PRESENCE_BUCKETS];
 	size_t present;

@@ -120,8 +120,8 @@ void link_outbox_turn_done(struct link *l, bool committed)
 	for (size_t i = 0; i < l->leaving_count; i++) {
 		struct link_leaving *out = &l->leaving[i];
 
-		if (committed && mosquitto_publish_v5(l->conn[LINK_OUT].m, NULL, out->topic, (int)out->message.len, out->message.ptr, 1, false,
-		                                      NULL) == MOSQ_ERR_SUCCESS)
+		if (committed && mosquitto_publish_v5(l->conn[LINK_OUT].m, NULL, out->topic, (int)out->message.len,
+		                                      out->message.ptr, 1, false, NULL) == MOSQ_ERR_SUCCESS)
 			l->counts.sent++;
 		os_buf_release(&out->message);
 	}

@@ -1,5 +1,7 @@
-/* link - who is connected, and what the broker refused: event lines of the plugin. Uses: base os. */
+/* link - who is connected, and what the broker refused: event lines of the plugin. Uses: base os db registry. */
 #include "link/link_internal.h"
+
+#include "registry/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -23,11 +25,19 @@ static void drop(struct link *l, struct link_presence **at)
 	l->present--;
 }
 
+/* Reference servers connect too, but are no devices. */
+static bool is_device(const struct link *l, uint64_t id)
+{
+	struct registry_identity i;
+
+	return registry_get(l->s.db, id, &i) == HF_E_OK && i.kind == REGISTRY_DEVICE;
+}
+
 static void on_on(struct link *l, uint64_t id)
 {
 	struct link_presence **at = slot_of(l, id);
 
-	if (!*at && l->present < LINK_PRESENCE_MAX && (*at = calloc(1, sizeof **at)) != NULL) {
+	if (!*at && l->present < LINK_PRESENCE_MAX && is_device(l, id) && (*at = calloc(1, sizeof **at)) != NULL) {
 		(*at)->id = id;
 		l->present++;
 		facts_emit(l->s.facts, FACTS_DEVICE, id);
@@ -77,7 +87,8 @@ static void on_line(struct link *l, struct hf_span line)
 	l->counts.broker_lost += lost;
 	l->counts.broker_refused += !lost;
 	if (lost || l->counts.broker_refused <= 100 || l->counts.broker_refused % 1000 == 0)
-		os_log(lost ? OS_LOG_BROKER_LOST : OS_LOG_BROKER_REFUSED, "event=\"%.*s\"", (int)line.len, (const char *)line.ptr);
+		os_log(lost ? OS_LOG_BROKER_LOST : OS_LOG_BROKER_REFUSED, "event=\"%.*s\"", (int)line.len,
+		       (const char *)line.ptr);
 }
 
 void link_presence_event(struct link *l, struct hf_span lines)

@@ -15,7 +15,8 @@ static int publish(struct link *l, struct hf_span lines)
 
 	if (!table_topic[0] && hf_wire_topic_make(HF_WIRE_TOPIC_TABLE, 0, 0, table_topic) != HF_E_OK)
 		return 0;
-	if (mosquitto_publish_v5(l->conn[LINK_OUT].m, &mid, table_topic, (int)lines.len, lines.ptr, 1, false, NULL) != MOSQ_ERR_SUCCESS)
+	if (mosquitto_publish_v5(l->conn[LINK_OUT].m, &mid, table_topic, (int)lines.len, lines.ptr, 1, false, NULL) !=
+	    MOSQ_ERR_SUCCESS)
 		return 0;
 	return mid;
 }
@@ -70,7 +71,8 @@ static enum hf_err next_generation(struct link *l, int64_t *out)
 	enum hf_err err = db_get_int(l->s.db, DB_SETTING_GET, DB_ARGS(db_text("broker-table")), 0, out);
 
 	*out += 1;
-	return err != HF_E_OK ? err : db_exec(l->s.db, DB_SETTING_PUT, DB_ARGS(db_text("broker-table"), db_int(*out)), NULL);
+	return err != HF_E_OK ? err
+	                      : db_exec(l->s.db, DB_SETTING_PUT, DB_ARGS(db_text("broker-table"), db_int(*out)), NULL);
 }
 
 /* Writes the snapshot that the broker starts from, and tells it the same if it is there. */
@@ -82,7 +84,8 @@ static void push_all(struct link *l, struct push *p, int64_t generation)
 		p->failed = true;
 	os_buf_format(&p->file, "end %zu\n", p->count);
 	push_chunk(p);
-	if (p->failed || p->file.err != HF_E_OK || os_replace_file(l->s.table_file, os_buf_span(&p->file), 0600) != HF_E_OK) {
+	if (p->failed || p->file.err != HF_E_OK ||
+	    os_replace_file(l->s.table_file, os_buf_span(&p->file), 0600) != HF_E_OK) {
 		os_log(OS_LOG_FAILED, "what=\"the broker's table could not be written\" file=%s", l->s.table_file);
 		return; /* it is tried again when the connection comes up next */
 	}

@@ -21,7 +21,7 @@ void os_log_level(enum os_level level);
 
 /* --- clocks and randomness ------------------------------------------------------------------------------------------------ */
 
-int64_t os_now_ms(void);       /* wall clock, ms since 1970 */
+int64_t os_now_ms(void); /* wall clock, ms since 1970 */
 int64_t os_monotonic_ms(void); /* does not jump; counts through suspend */
 /* Fills out; ends the process if the kernel gives no randomness, as nothing secure can go on then. */
 void os_random(void *out, size_t len);

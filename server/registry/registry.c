@@ -76,8 +76,8 @@ enum hf_err registry_get(struct db *db, uint64_t id, struct registry_identity *o
 	return HF_E_OK;
 }
 
-enum hf_err registry_set_state(struct db *db, struct facts *f, uint64_t id, enum registry_state state, uint64_t controller,
-                               int64_t now_ms)
+enum hf_err registry_set_state(struct db *db, struct facts *f, uint64_t id, enum registry_state state,
+                               uint64_t controller, int64_t now_ms)
 {
 	int64_t changes = 0;
 	enum hf_err err = db_exec(db, DB_IDENTITY_STATE,
@@ -105,9 +105,11 @@ enum hf_err registry_seen(struct db *db, uint64_t id, int64_t now_ms)
 	return db_exec(db, DB_IDENTITY_SEEN, DB_ARGS(db_int(now_ms), db_id(id)), NULL);
 }
 
-enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms, int64_t not_after_ms)
+enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms,
+                                 int64_t not_after_ms)
 {
-	enum hf_err err = db_exec(db, DB_CERTIFICATE_ADD, DB_ARGS(db_bytes(serial), db_id(id), db_int(now_ms), db_int(not_after_ms)), NULL);
+	enum hf_err err = db_exec(db, DB_CERTIFICATE_ADD,
+	                          DB_ARGS(db_bytes(serial), db_id(id), db_int(now_ms), db_int(not_after_ms)), NULL);
 
 	return err != HF_E_OK ? err : db_exec(db, DB_IDENTITY_CERTIFICATE, DB_ARGS(db_int(not_after_ms), db_id(id)), NULL);
 }
@@ -119,7 +121,8 @@ enum hf_err registry_expire(struct db *db, int64_t now_ms, int64_t *count)
 
 enum hf_err registry_list(struct db *db, enum registry_kind kind, registry_each each, void *ctx)
 {
-	DB_ROWS_SCOPED r = db_select(db, DB_IDENTITY_LIST, DB_ARGS(db_text(kind < REGISTRY_KIND_COUNT_ ? kind_names[kind] : "")));
+	DB_ROWS_SCOPED r =
+		db_select(db, DB_IDENTITY_LIST, DB_ARGS(db_text(kind < REGISTRY_KIND_COUNT_ ? kind_names[kind] : "")));
 	bool more = true;
 
 	while (more && db_step(&r)) {

@@ -6,7 +6,8 @@
 #include "facts/facts.h"
 
 /* A registration goes NEW -> PROVEN (its key was proven) -> REGISTERED (it has a certificate) -> JOINED; REVOKED is final. */
-#define REGISTRY_STATES(S) S(NEW, "new") S(PROVEN, "proven") S(REGISTERED, "registered") S(JOINED, "joined") S(REVOKED, "revoked")
+#define REGISTRY_STATES(S) \
+	S(NEW, "new") S(PROVEN, "proven") S(REGISTERED, "registered") S(JOINED, "joined") S(REVOKED, "revoked")
 #define REGISTRY_KINDS(S) S(DEVICE, "device") S(SERVER, "server") S(REFERENCE, "reference")
 #define REGISTRY_ENUM(NAME, text) REGISTRY_##NAME,
 enum registry_state { REGISTRY_STATES(REGISTRY_ENUM) REGISTRY_STATE_COUNT_ };
@@ -21,9 +22,10 @@ struct registry_identity {
 	char type[REGISTRY_TYPE_MAX];
 	uint8_t key[REGISTRY_KEY_MAX]; /* DER SubjectPublicKeyInfo */
 	size_t key_len;
-	int64_t created_ms, expires_ms, joined_ms, revoked_ms, seen_ms, certificate_ms; /* 0 = never; certificate_ms: its end */
-	int64_t generation;                                                             /* of its counter, see reset */
-	uint64_t sent;                                                                  /* reserved sequence ids towards it */
+	int64_t created_ms, expires_ms, joined_ms, revoked_ms, seen_ms,
+		certificate_ms; /* 0 = never; certificate_ms: its end */
+	int64_t generation; /* of its counter, see reset */
+	uint64_t sent; /* reserved sequence ids towards it */
 };
 
 const char *registry_state_name(enum registry_state s);
@@ -38,7 +40,8 @@ HF_NODISCARD enum hf_err registry_set_state(struct db *db, struct facts *f, uint
                                             uint64_t controller, int64_t now_ms);
 HF_NODISCARD enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t reserved);
 HF_NODISCARD enum hf_err registry_seen(struct db *db, uint64_t id, int64_t now_ms);
-HF_NODISCARD enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms, int64_t not_after_ms);
+HF_NODISCARD enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms,
+                                              int64_t not_after_ms);
 /* Removes half-made registrations whose time has passed; *count gets how many. */
 HF_NODISCARD enum hf_err registry_expire(struct db *db, int64_t now_ms, int64_t *count);
 typedef bool (*registry_each)(void *ctx, const struct registry_identity *i);

@@ -83,7 +83,8 @@ void session_turn_done(struct session_cache *c, bool committed)
 
 static enum hf_err load_window(struct session_cache *c, struct session *s)
 {
-	DB_ROWS_SCOPED r = db_select(c->db, DB_INBOUND_NEWEST, DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation)));
+	DB_ROWS_SCOPED r =
+		db_select(c->db, DB_INBOUND_NEWEST, DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation)));
 
 	while (db_step(&r)) {
 		uint64_t sequence = db_col_seq(&r, 0);
@@ -169,8 +170,8 @@ enum hf_err session_receive(struct session_cache *c, struct session *s, const st
 	if (err != HF_E_OK)
 		return err;
 	err = db_exec(c->db, DB_INBOUND_ADD,
-	              DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation), db_seq(m->sequence_id), db_int(m->type),
-	                      db_bytes(m->token), db_int(now_ms)),
+	              DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation), db_seq(m->sequence_id),
+	                      db_int(m->type), db_bytes(m->token), db_int(now_ms)),
 	              NULL);
 	if (err != HF_E_OK)
 		return err;
@@ -189,7 +190,8 @@ void session_token(uint8_t out[SESSION_TOKEN_LEN])
 	hf_peer_token_text(random, out);
 }
 
-enum hf_err session_say(struct session_cache *c, struct session *s, struct hf_wire_msg *m, int64_t command, int64_t deadline_ms)
+enum hf_err session_say(struct session_cache *c, struct session *s, struct hf_wire_msg *m, int64_t command,
+                        int64_t deadline_ms)
 {
 	static uint8_t message[HF_WIRE_SEND_MAX];
 	struct hf_wr w = hf_wr_of(message, sizeof message);
@@ -210,7 +212,8 @@ enum hf_err session_say(struct session_cache *c, struct session *s, struct hf_wi
 	if (err != HF_E_OK)
 		return err == HF_E_NO_SPACE ? HF_E_TOO_BIG : err;
 	err = db_exec(c->db, DB_OUTBOX_ADD,
-	              DB_ARGS(db_id(s->identity.id), db_bytes(hf_wr_span(&w)), command ? db_int(command) : db_null(), db_int(deadline_ms)),
+	              DB_ARGS(db_id(s->identity.id), db_bytes(hf_wr_span(&w)), command ? db_int(command) : db_null(),
+	                      db_int(deadline_ms)),
 	              NULL);
 	facts_emit(c->facts, FACTS_OUTBOX, s->identity.id);
 	return err;

@@ -65,7 +65,8 @@ static void on_ready(struct os_watch *w, uint32_t events)
 	}
 }
 
-enum hf_err signer_client_init(struct signer_client *s, struct os_loop *loop, int fd, void (*on_lost)(void *ctx), void *ctx)
+enum hf_err signer_client_init(struct signer_client *s, struct os_loop *loop, int fd, void (*on_lost)(void *ctx),
+                               void *ctx)
 {
 	s->loop = loop;
 	s->on_lost = on_lost;

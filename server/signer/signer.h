@@ -36,9 +36,11 @@ struct signer_client {
 	uint64_t refused;
 };
 /* The descriptor becomes non-blocking and stays the caller's. */
-HF_NODISCARD enum hf_err signer_client_init(struct signer_client *s, struct os_loop *loop, int fd, void (*on_lost)(void *ctx), void *ctx);
+HF_NODISCARD enum hf_err signer_client_init(struct signer_client *s, struct os_loop *loop, int fd,
+                                            void (*on_lost)(void *ctx), void *ctx);
 /* Asks; done comes in a later turn. Errors: FULL, TOO_BIG, UNREACHABLE. */
-HF_NODISCARD enum hf_err signer_ask(struct signer_client *s, enum signer_op op, struct hf_span payload, signer_done done, void *ctx);
+HF_NODISCARD enum hf_err signer_ask(struct signer_client *s, enum signer_op op, struct hf_span payload,
+                                    signer_done done, void *ctx);
 /* ctx goes away: its answers are dropped. */
 void signer_forget(struct signer_client *s, void *ctx);
 /* Asks and waits; only before the loop runs. The answer is copied to out. */

@@ -12,7 +12,7 @@ struct kind_row {
 	bool whole;
 };
 static const struct kind_row kinds[TYPE_KIND_COUNT_] = {
-	[TYPE_INT8] = {1, true}, [TYPE_INT16] = {2, true}, [TYPE_INT32] = {4, true},
+	[TYPE_INT8] = {1, true},  [TYPE_INT16] = {2, true},  [TYPE_INT32] = {4, true},
 	[TYPE_INT64] = {8, true}, [TYPE_FLOAT] = {4, false}, [TYPE_DOUBLE] = {8, false},
 };
 
@@ -104,8 +104,8 @@ static enum hf_err judge_alarm(struct db *db, struct facts *f, uint64_t device, 
 	return alert_clear_kind(db, f, device, "alarm", "device");
 }
 
-enum hf_err telemetry_store(struct db *db, struct facts *f, uint64_t device, const struct type_profile *p, struct hf_span name,
-                            struct hf_span value, int64_t at_ms)
+enum hf_err telemetry_store(struct db *db, struct facts *f, uint64_t device, const struct type_profile *p,
+                            struct hf_span name, struct hf_span value, int64_t at_ms)
 {
 	const struct type_data *d = type_data_of(p, name);
 	enum type_kind kind = d && !d->from_server ? d->kind : TYPE_BYTES;
@@ -134,17 +134,19 @@ enum hf_err telemetry_store(struct db *db, struct facts *f, uint64_t device, con
 enum hf_err telemetry_list(struct db *db, const struct telemetry_query *q,
                            bool (*each)(void *ctx, const struct telemetry_reading *r), void *ctx)
 {
-	struct db_rows rows =
-		q->has_after ? db_select(db, DB_READING_AFTER,
-	                             DB_ARGS(db_id(q->device), db_text(q->series), db_int(q->after), db_int(q->since_ms),
-	                                     db_int(q->until_ms), db_int(q->limit)))
-	                 : db_select(db, DB_READING_NEWEST,
-	                             DB_ARGS(db_id(q->device), db_text(q->series), db_int(q->since_ms), db_int(q->until_ms), db_int(q->limit)));
+	struct db_rows rows = q->has_after ? db_select(db, DB_READING_AFTER,
+	                                               DB_ARGS(db_id(q->device), db_text(q->series), db_int(q->after),
+	                                                       db_int(q->since_ms), db_int(q->until_ms), db_int(q->limit)))
+	                                   : db_select(db, DB_READING_NEWEST,
+	                                               DB_ARGS(db_id(q->device), db_text(q->series), db_int(q->since_ms),
+	                                                       db_int(q->until_ms), db_int(q->limit)));
 	bool more = true;
 
 	while (more && db_step(&rows)) {
 		char kind[16];
-		struct telemetry_reading r = {.cursor = db_col_int(&rows, 0), .at_ms = db_col_int(&rows, 1), .number = db_col_real(&rows, 4),
+		struct telemetry_reading r = {.cursor = db_col_int(&rows, 0),
+		                              .at_ms = db_col_int(&rows, 1),
+		                              .number = db_col_real(&rows, 4),
 		                              .bytes = db_col_span(&rows, 5)};
 
 		db_col_text(&rows, 2, r.name, sizeof r.name);

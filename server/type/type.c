@@ -78,7 +78,8 @@ static enum hf_err get_action(const json_t *from, struct type_profile *p, char *
 static enum hf_err get_data(const json_t *from, struct type_profile *p, char *why)
 {
 	struct type_data *d = &p->data[p->datas];
-	const char *kind = json_string_value(json_object_get(from, "kind")), *unit = json_string_value(json_object_get(from, "unit"));
+	const char *kind = json_string_value(json_object_get(from, "kind")),
+			   *unit = json_string_value(json_object_get(from, "unit"));
 	const char *side = json_string_value(json_object_get(from, "from"));
 	json_t *min = json_object_get(from, "min"), *max = json_object_get(from, "max");
 
@@ -106,8 +107,8 @@ static enum hf_err get_data(const json_t *from, struct type_profile *p, char *wh
 /* "join": {"simple": "refuse"|"accept", "moderated": "refuse"|"ask"}; what is missing is refused and asked. */
 static enum hf_err get_join(const json_t *join, struct type_profile *p, char *why)
 {
-	const char *simple = json_string_value(json_object_get(join, "simple")), *moderated =
-		json_string_value(json_object_get(join, "moderated"));
+	const char *simple = json_string_value(json_object_get(join, "simple")),
+			   *moderated = json_string_value(json_object_get(join, "moderated"));
 
 	if (simple && strcmp(simple, "accept") != 0 && strcmp(simple, "refuse") != 0)
 		return bad(why, "join.simple must be \"accept\" or \"refuse\"");
@@ -119,7 +120,8 @@ static enum hf_err get_join(const json_t *join, struct type_profile *p, char *wh
 }
 
 static enum hf_err get_list(const json_t *list, const char *name, size_t max,
-                            enum hf_err (*get)(const json_t *, struct type_profile *, char *), struct type_profile *p, char *why)
+                            enum hf_err (*get)(const json_t *, struct type_profile *, char *), struct type_profile *p,
+                            char *why)
 {
 	enum hf_err err = HF_E_OK;
 
@@ -135,7 +137,8 @@ static enum hf_err fill(const json_t *root, struct type_profile *p, char *why)
 	json_t *days = json_object_get(root, "certificate_days");
 	enum hf_err err = get_name(root, "name", p->name, why);
 
-	if (err == HF_E_OK && days && (!json_is_integer(days) || json_integer_value(days) < 1 || json_integer_value(days) > 825))
+	if (err == HF_E_OK && days &&
+	    (!json_is_integer(days) || json_integer_value(days) < 1 || json_integer_value(days) > 825))
 		err = bad(why, "\"certificate_days\" must be a number from 1 to 825");
 	if (err == HF_E_OK)
 		err = get_join(json_object_get(root, "join"), p, why);
@@ -157,8 +160,9 @@ enum hf_err type_parse(struct hf_span document, struct type_profile *out, char w
 		return HF_E_TOO_BIG;
 	}
 	json_t *root = json_loadb((const char *)document.ptr, document.len, JSON_REJECT_DUPLICATES, &e);
-	enum hf_err err = json_is_object(root) ? fill(root, out, why)
-	                                       : bad(why, "not a JSON object: %s at line %d", e.text[0] ? e.text : "other JSON", e.line);
+	enum hf_err err = json_is_object(root)
+	                      ? fill(root, out, why)
+	                      : bad(why, "not a JSON object: %s at line %d", e.text[0] ? e.text : "other JSON", e.line);
 
 	json_decref(root);
 	return err;
@@ -177,9 +181,11 @@ enum hf_err type_get(struct db *db, const char *name, struct type_profile *out)
 	return r.err;
 }
 
-enum hf_err type_put(struct db *db, const struct type_profile *p, struct hf_span document, const char *who, int64_t now_ms)
+enum hf_err type_put(struct db *db, const struct type_profile *p, struct hf_span document, const char *who,
+                     int64_t now_ms)
 {
-	return db_exec(db, DB_PROFILE_PUT, DB_ARGS(db_text(p->name), db_span(document), db_int(now_ms), db_text(who)), NULL);
+	return db_exec(db, DB_PROFILE_PUT, DB_ARGS(db_text(p->name), db_span(document), db_int(now_ms), db_text(who)),
+	               NULL);
 }
 
 enum hf_err type_list(struct db *db, bool (*each)(void *ctx, struct hf_span document), void *ctx)

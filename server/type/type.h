@@ -4,8 +4,10 @@
 #include "base/base.h"
 #include "db/db.h"
 
-#define TYPE_KINDS(K) K(BYTES, "bytes") K(TEXT, "text") K(INT8, "int8") K(INT16, "int16") K(INT32, "int32") K(INT64, "int64") \
-	K(FLOAT, "float") K(DOUBLE, "double")
+#define TYPE_KINDS(K)                                                                                       \
+	K(BYTES, "bytes")                                                                                       \
+	K(TEXT, "text") K(INT8, "int8") K(INT16, "int16") K(INT32, "int32") K(INT64, "int64") K(FLOAT, "float") \
+		K(DOUBLE, "double")
 #define TYPE_ENUM(NAME, text) TYPE_##NAME,
 /* How the value of a data id is coded on the wire. Source: srup-v5 section 2.1.4. */
 enum type_kind { TYPE_KINDS(TYPE_ENUM) TYPE_KIND_COUNT_ };
@@ -26,7 +28,7 @@ struct type_data {
 struct type_profile {
 	char name[TYPE_NAME_MAX];
 	bool join_simple, join_moderated; /* may a device of this type ask so? */
-	int64_t certificate_days;         /* 0 = the server's default */
+	int64_t certificate_days; /* 0 = the server's default */
 	size_t actions, datas;
 	struct type_action action[TYPE_ACTIONS_MAX];
 	struct type_data data[TYPE_DATA_MAX];
@@ -43,7 +45,8 @@ HF_NODISCARD enum hf_err type_parse(struct hf_span document, struct type_profile
  * Errors: DATABASE. */
 HF_NODISCARD enum hf_err type_get(struct db *db, const char *name, struct type_profile *out);
 /* Stores a document that type_parse took, as the next version. Errors: DATABASE. */
-HF_NODISCARD enum hf_err type_put(struct db *db, const struct type_profile *p, struct hf_span document, const char *who, int64_t now_ms);
+HF_NODISCARD enum hf_err type_put(struct db *db, const struct type_profile *p, struct hf_span document, const char *who,
+                                  int64_t now_ms);
 HF_NODISCARD enum hf_err type_list(struct db *db, bool (*each)(void *ctx, struct hf_span document), void *ctx);
 /* Installs the profiles that come with the program where the database has none of that name. */
 HF_NODISCARD enum hf_err type_install(struct db *db, int64_t now_ms);

@@ -227,12 +227,12 @@ class Control(Client):
         return self
 
     def event(self, *start):
-        """Drops events until one begins with these words."""
+        """Drops events until one begins with these words; "o" is on or off."""
         wanted, end = " ".join(start), time.monotonic() + DEADLINE_S
         while time.monotonic() < end:
             while self.lines:
                 line = self.lines.pop(0)
-                if (line + " ").startswith(wanted + " "):
+                if (line + " ").startswith(wanted + " ") or (wanted == "o" and line[0] == "o"):
                     return line
             self.lines += self.message()[1].decode().splitlines()
         raise AssertionError(f"no event {wanted}")

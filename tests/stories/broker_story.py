@@ -271,23 +271,23 @@ def commit_kicks_who_lost_rights():
 
 
 def presence_events():
+    """On at the first connection of an identity, off after its last; a new listener hears of all who are here."""
     with Stage() as stage:
         control = Control(stage).listen()
         alice = stage.join(ALICE)
-        control.event("on", ALICE, ALICE.encode().hex())
-        again = stage.join(ALICE)  # takes over: never off in between
+        again = stage.join(ALICE)  # takes over: neither off nor a second on
         assert alice.wait("closed")
-        control.event("on", ALICE)
         second = stage.join(ALICE, f"SRUP Client: {ALICE}")
-        control.event("on", ALICE)
         again.close()
-        stage.join(BOB)
-        control.event("on", BOB)
+        bob = stage.join(BOB)
+        expected = [f"on {name} {name.encode().hex()}" for name in (ALICE, BOB)]
+        assert [control.event("o") for _ in range(2)] == expected
         late = Control(stage, "holdfast-control/late").listen()
-        assert sorted(late.event("on").split()[1] for _ in range(2)) == [ALICE, BOB]
+        assert sorted(late.event("o").split()[1] for _ in range(2)) == [ALICE, BOB]
         second.cut()
-        line = late.event("off", ALICE)
-        assert line == f"off {ALICE}" and control.event("off") == line
+        bob.close()
+        stage.join(BOB)
+        assert [late.event("o").split()[:2] for _ in range(3)] == [["off", ALICE], ["off", BOB], ["on", BOB]]
 
 
 def control_payload_refused():

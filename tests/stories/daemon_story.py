@@ -150,7 +150,7 @@ def starts_and_stops_in_order():
         assert u.stop() == 0
         assert u.manager.recv(64) == b"STOPPING=1"
         ends = [line.split("child=")[1].split()[0] for line in u.log().splitlines() if " child.stopped " in line]
-        assert ends == ["server", "signer", "broker"], ends
+        assert set(ends[:2]) == {"server", "signer"} and ends[2:] == ["broker"], ends  # the signer ends with its socket
         for port in (HTTPS, MQTT):
             assert socket.socket().connect_ex(("127.0.0.1", port)) != 0
 

@@ -198,11 +198,24 @@ class Story:
         self.u.api.next_reading(self.device, self.u.api.cursor(self.device), "PM25")
         assert self.u.refused("REPLAY") == 0 and self.probe.dropped == []
 
+    def a_killed_server_process_is_replaced(self):
+        """The broker and its sessions stay; the new server learns who is online."""
+        old = self.u.child("holdfast-server")
+        sent = len(self.probe.link.messages)
+        self.u.kill_child("holdfast-server")
+        until("a new server", lambda: self.u.child("holdfast-server") not in (None, old))
+        until("it is up", self.u.up)
+        self.u.connected(self.probe)
+        until("the monitor is online", lambda: self.u.json("device", "show", self.device)["online"])
+        self.u.report(self.probe, time.time())
+        assert self.u.api.act(self.device, "led-on")["status"] == ACTION_OK
+        assert not self.probe.link.closed.is_set() and len(self.probe.link.messages) >= sent
+
     def a_killed_device_repeats_no_number(self):
         self.monitor.stop(signal.SIGKILL)
         for turn in range(4):
             newest, replays, known = self.newest_sequence(self.device), self.u.refused("REPLAY"), len(self.monitor.lines("joined"))
-            self.monitor.start(interval_ms=30)
+            self.monitor.start(interval_ms=100)
             self.monitor.wait_line("joined server=", known + 1)
             after = self.u.api.cursor(self.device)
             self.u.api.next_reading(self.device, after, "PM25")

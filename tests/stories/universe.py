@@ -27,7 +27,7 @@ sys.path.insert(0, str(TOP / "tests/py"))
 from links import client_context, http_request  # noqa: E402
 from peer_base import RestError  # noqa: E402,F401
 from reference_peer import ReferenceDevice, ReferenceServer  # noqa: E402
-from srup5 import JOIN_ACCEPTED  # noqa: E402
+from srup5 import JOIN_ACCEPTED, JOIN_FAILED, JOIN_REFUSED  # noqa: E402,F401
 
 BIN = pathlib.Path(os.environ.get("HOLDFAST_BIN", TOP / "build/release/bin")).resolve()
 BASE = int(os.environ.get("HOLDFAST_PORT_BASE", "34000"))
@@ -167,6 +167,14 @@ class Monitor:
         return self.lines("registered id=")[-1].split("=")[1]
 
 
+class Device(ReferenceDevice):
+    """The reference knows one port only; here it is another one, which KeyEx names behind the broker's host."""
+
+    def rest_register(self):
+        super().rest_register()
+        self.broker = self.broker.removesuffix(f":{MQTT}")
+
+
 class Universe:
     """Keys, configuration and what runs on them. settings: more lines of holdfast.conf; c2: names of further C2 servers."""
 
@@ -186,6 +194,8 @@ class Universe:
         return self.start()
 
     def __exit__(self, kind, value, trace):
+        if kind:
+            self.complain()
         for thing in self._open:
             with contextlib.suppress(Exception):
                 thing.stop(signal.SIGKILL) if isinstance(thing, Monitor) else thing.close()
@@ -204,14 +214,15 @@ class Universe:
             self.process = subprocess.Popen([BIN / "holdfastd", "--config", self.conf], stdin=subprocess.DEVNULL, stdout=out,
                                             stderr=out, start_new_session=True)
         try:
-            until("the server is up", self._up)
+            until("the server is up", self.up)
         except BaseException:
             self.complain()
             self.stop()
             raise
         return self
 
-    def _up(self):
+    def up(self):
+        """Whether server, signer and broker are there."""
         assert self.process.poll() is None, f"holdfastd ended: {(self.dir / 'holdfastd.out').read_text()}"
         with contextlib.suppress(OSError, KeyError, TypeError):
             self.api = Api(self.keys / "web_ca.crt", (self.dir / "admin.token").read_text().strip())
@@ -240,6 +251,19 @@ class Universe:
         if number == signal.SIGKILL:
             until("the ports are free", lambda: not self._listening())
         return self.start()
+
+    def child(self, name):
+        """Process id of a child of this holdfastd, None if there is none."""
+        for path in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError, ValueError):
+                found, rest = path.read_text().split("(", 1)[1].rsplit(")", 1)
+                state, parent = rest.split()[:2]
+                if found == name and int(parent) == self.process.pid and state != "Z":
+                    return int(path.parent.name)
+        return None
+
+    def kill_child(self, name):
+        os.kill(self.child(name), signal.SIGKILL)
 
     @staticmethod
     def _listening():
@@ -306,8 +330,8 @@ class Universe:
 
     def device(self, name, device_type="sensor", url=URL, **more):
         """A device of the reference kind, not registered."""
-        device = ReferenceDevice(url, self.keys / "web_ca.crt", self.dir / f"device-{name}", device_type=device_type,
-                                 answer_delay_s=0.05, mqtt_port=MQTT, **more)
+        device = Device(url, self.keys / "web_ca.crt", self.dir / f"device-{name}", device_type=device_type,
+                        answer_delay_s=0.05, mqtt_port=MQTT, **more)
         self._open.append(device)
         return device
 

@@ -15,7 +15,8 @@ static enum hf_err crypto_random(void *ctx, void *out, size_t len)
 }
 
 /* type NULL: the one that md was used with before. */
-static enum hf_err digest_pieces(EVP_MD_CTX *md, const EVP_MD *type, const struct hf_span *piece, size_t count, uint8_t out[32])
+static enum hf_err digest_pieces(EVP_MD_CTX *md, const EVP_MD *type, const struct hf_span *piece, size_t count,
+                                 uint8_t out[32])
 {
 	int ok = md && EVP_DigestInit_ex(md, type, NULL);
 
@@ -62,7 +63,8 @@ static EVP_PKEY_CTX *prepared(EVP_PKEY_CTX **slot, EVP_PKEY *pkey, int (*init)(E
 	return NULL;
 }
 
-static enum hf_err crypto_verify(void *ctx, struct hf_seal_key *key, const struct hf_span *piece, size_t count, struct hf_span sig)
+static enum hf_err crypto_verify(void *ctx, struct hf_seal_key *key, const struct hf_span *piece, size_t count,
+                                 struct hf_span sig)
 {
 	uint8_t digest[32];
 	EVP_PKEY_CTX *c = prepared(&key->verify, key->pkey, EVP_PKEY_verify_init);
@@ -76,14 +78,16 @@ static enum hf_err crypto_verify(void *ctx, struct hf_seal_key *key, const struc
 	return HF_E_SIGNATURE;
 }
 
-static enum hf_err crypto_sign(void *ctx, struct hf_seal_key *key, const struct hf_span *piece, size_t count, struct hf_wr *sig)
+static enum hf_err crypto_sign(void *ctx, struct hf_seal_key *key, const struct hf_span *piece, size_t count,
+                               struct hf_wr *sig)
 {
 	uint8_t digest[32], out[HF_SEAL_SIGNATURE_MAX];
 	size_t len = sizeof out;
 	EVP_PKEY_CTX *c = prepared(&key->sign, key->pkey, EVP_PKEY_sign_init);
 
 	(void)ctx;
-	if (!c || digest_for(key, piece, count, digest) != HF_E_OK || EVP_PKEY_sign(c, out, &len, digest, sizeof digest) != 1)
+	if (!c || digest_for(key, piece, count, digest) != HF_E_OK ||
+	    EVP_PKEY_sign(c, out, &len, digest, sizeof digest) != 1)
 		return HF_E_CRYPTO;
 	hf_wr_put(sig, hf_span_of(out, len));
 	return sig->err;
@@ -176,8 +180,8 @@ static enum hf_err gcm_run(EVP_CIPHER_CTX *c, bool encrypt, struct hf_span ad, s
 	return HF_E_OK;
 }
 
-static enum hf_err crypto_gcm(void *ctx, bool encrypt, const uint8_t key[32], const uint8_t nonce[12], struct hf_span ad,
-                              struct hf_span in, struct hf_wr *out)
+static enum hf_err crypto_gcm(void *ctx, bool encrypt, const uint8_t key[32], const uint8_t nonce[12],
+                              struct hf_span ad, struct hf_span in, struct hf_wr *out)
 {
 	if (!encrypt && in.len < GCM_TAG_LEN)
 		return HF_E_ENVELOPE;
@@ -190,7 +194,8 @@ static enum hf_err crypto_gcm(void *ctx, bool encrypt, const uint8_t key[32], co
 	enum hf_err err = HF_E_CRYPTO;
 
 	if (c && EVP_CipherInit_ex(c, EVP_aes_256_gcm(), NULL, NULL, NULL, encrypt) &&
-	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_IVLEN, GCM_NONCE_LEN, NULL) && EVP_CipherInit_ex(c, NULL, NULL, key, nonce, encrypt))
+	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_IVLEN, GCM_NONCE_LEN, NULL) &&
+	    EVP_CipherInit_ex(c, NULL, NULL, key, nonce, encrypt))
 		err = gcm_run(c, encrypt, ad, in, out->base + out->len);
 	EVP_CIPHER_CTX_free(c);
 	if (err == HF_E_OK)

@@ -138,7 +138,9 @@ enum hf_err hf_openssl_write(const struct hf_seal_key *key, enum hf_openssl_form
 		return HF_E_MEMORY;
 	switch (form) {
 	case HF_OPENSSL_PUBLIC_PEM: ok = PEM_write_bio_PUBKEY(bio, key->pkey); break;
-	case HF_OPENSSL_PRIVATE_PEM: ok = PEM_write_bio_PrivateKey_traditional(bio, key->pkey, NULL, NULL, 0, NULL, NULL); break;
+	case HF_OPENSSL_PRIVATE_PEM:
+		ok = PEM_write_bio_PrivateKey_traditional(bio, key->pkey, NULL, NULL, 0, NULL, NULL);
+		break;
 	case HF_OPENSSL_PUBLIC_DER: ok = i2d_PUBKEY_bio(bio, key->pkey); break;
 	case HF_OPENSSL_PRIVATE_DER: ok = i2d_PKCS8PrivateKey_bio(bio, key->pkey, NULL, NULL, 0, NULL, NULL); break;
 	}

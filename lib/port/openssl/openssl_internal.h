@@ -8,7 +8,7 @@
 struct hf_seal_key {
 	EVP_PKEY *pkey;
 	EVP_PKEY_CTX *verify, *sign; /* made at first use: an init for each message would cost a sixth of a verification */
-	EVP_MD_CTX *digest;          /* the same: looking the digest up costs twice what hashing a message does */
-	size_t modulus_len;          /* bytes, 0 if it is no RSA key */
+	EVP_MD_CTX *digest; /* the same: looking the digest up costs twice what hashing a message does */
+	size_t modulus_len; /* bytes, 0 if it is no RSA key */
 };
 #endif
