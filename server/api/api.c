@@ -211,9 +211,9 @@ static void on_facts(void *ctx, const struct facts_fact *fact, size_t count)
 {
 	struct api *a = ctx;
 
-	if (!fact)
+	if (!fact) /* more than fits: everybody looks */
 		a->wake_mask = UINT64_MAX;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; fact && i < count; i++)
 		a->wake_mask |= UINT64_C(1) << fact[i].kind;
 	if (a->wake_mask)
 		os_timer_set(a->loop, &a->wake, 0);

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PATH_LEN = 4096, CAP_FIRST = 256, READ_CHUNK = 16384 };
+enum { PATH_LEN = 4096, CAP_FIRST = 256, READ_CHUNK = 16384, ID_FILE_MAX = 64 };
 
 struct os_buf os_buf_of(size_t max)
 {
@@ -177,12 +177,17 @@ enum hf_err os_replace_file(const char *path, struct hf_span content, unsigned m
 
 enum hf_err os_read_id(const char *path, uint64_t *out)
 {
-	OS_BUF_SCOPED text = os_buf_of(64);
-	enum hf_err err = os_read_file(path, &text);
+	char text[ID_FILE_MAX];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-	if (err != HF_E_OK)
-		return err;
-	if (text.len > 0 && text.ptr[text.len - 1] == '\n')
-		text.len--;
-	return hf_id_parse(os_buf_span(&text), out);
+	if (fd < 0)
+		return errno == ENOENT ? HF_E_NOT_FOUND : HF_E_IO;
+	ssize_t n = read(fd, text, sizeof text);
+
+	close(fd);
+	if (n <= 0)
+		return n < 0 ? HF_E_IO : HF_E_ID;
+	if (text[n - 1] == '\n')
+		n--;
+	return hf_id_parse(hf_span_of(text, (size_t)n), out);
 }
