@@ -1,4 +1,5 @@
-/* bench wire - version-5 messages: how much of the bare RSA speed is left, and parsing alone. Uses: base wire seal port/openssl; libcrypto. */
+/* bench wire - version-5 messages: how much of the bare RSA speed is left, and parsing alone.
+ * Uses: base wire seal port/openssl; libcrypto. */
 #include "base/base.h"
 #include "port/openssl/openssl.h"
 #include "seal/seal.h"
@@ -11,7 +12,15 @@
 #include <string.h>
 #include <time.h>
 
-enum { MESSAGES = 64, MESSAGE_MAX = 512, DIGEST_LEN = 32, TOKEN_LEN = 36, MODULUS_LEN = 256, ROUNDS_MAX = 101, BATCH_MAX = 1 << 20 };
+enum {
+	MESSAGES = 64,
+	MESSAGE_MAX = 512,
+	DIGEST_LEN = 32,
+	TOKEN_LEN = 36,
+	MODULUS_LEN = 256,
+	ROUNDS_MAX = 101,
+	BATCH_MAX = 1 << 20
+};
 
 /* One ACTION as it travels, and what the bare library gets of it: the digest and the signature. */
 struct sample {
@@ -38,7 +47,7 @@ struct row {
 	double target; /* of the ratio if there is a peer, else of ours */
 };
 
-/* --- operations ------------------------------------------------------------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------------------------------------------- */
 
 static bool ours_verify(struct wire_bench *b, size_t i)
 {
@@ -60,7 +69,10 @@ static bool make_action(struct wire_bench *b, size_t i, struct hf_wr *out)
 	uint8_t text[MESSAGE_MAX], sig[HF_SEAL_SIGNATURE_MAX];
 	struct hf_wr covered = hf_wr_of(text, sizeof text), w = hf_wr_of(sig, sizeof sig);
 	char token[TOKEN_LEN + 1];
-	struct hf_wire_msg m = {.version = HF_WIRE_V5, .type = HF_WIRE_ACTION, .sequence_id = 16 * (i + 1), .sender_id = 0x5e4e400000000001};
+	struct hf_wire_msg m = {.version = HF_WIRE_V5,
+	                        .type = HF_WIRE_ACTION,
+	                        .sequence_id = 16 * (i + 1),
+	                        .sender_id = 0x5e4e400000000001};
 
 	snprintf(token, sizeof token, "%08zx-aaaa-4bbb-8ccc-0123456789ab", i);
 	m.token = hf_span_of(token, TOKEN_LEN);
@@ -96,17 +108,19 @@ static bool ours_parse(struct wire_bench *b, size_t i)
 	struct hf_wire_msg m;
 	struct hf_wire_covered covered;
 
-	return hf_wire_decode(hf_span_of(b->sample[i].bytes, b->sample[i].len), &m, &covered) == HF_E_OK && m.action.action_id == (uint8_t)i;
+	return hf_wire_decode(hf_span_of(b->sample[i].bytes, b->sample[i].len), &m, &covered) == HF_E_OK &&
+	       m.action.action_id == (uint8_t)i;
 }
 
 static const struct row rows[] = {
-	{"verify-v5", "parse and verify a whole ACTION; peer: EVP_PKEY_verify alone, of a ready digest", ours_verify, peer_verify, 0.95},
+	{"verify-v5", "parse and verify a whole ACTION; peer: EVP_PKEY_verify alone, of a ready digest", ours_verify,
+     peer_verify, 0.95},
 	{"sign-v5", "encode and sign an ACTION; peer: EVP_PKEY_sign alone, of a ready digest", ours_sign, peer_sign, 0.95},
 	{"parse-v5", "parse an ACTION, no crypto; no peer", ours_parse, NULL, 5e6},
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
-/* --- preparation ------------------------------------------------------------------------------------------------------------ */
+/* --- preparation --------------------------------------------------------------------------------------------- */
 
 static EVP_PKEY_CTX *peer_context(EVP_PKEY *pkey, int (*init)(EVP_PKEY_CTX *))
 {
@@ -155,7 +169,7 @@ static void release(struct wire_bench *b)
 	hf_openssl_key_free(b->key);
 }
 
-/* --- measuring -------------------------------------------------------------------------------------------------------------- */
+/* --- measuring ----------------------------------------------------------------------------------------------- */
 
 /* CPU time of this process, so that others on the machine disturb less. */
 static double cpu_s(void)
@@ -226,7 +240,7 @@ static bool measure(struct wire_bench *b, const struct row *row, double *ours, d
 	return true;
 }
 
-/* --- telling ---------------------------------------------------------------------------------------------------------------- */
+/* --- telling ------------------------------------------------------------------------------------------------- */
 
 static void print_json(const struct row *row, double ours, double peer)
 {
@@ -272,7 +286,8 @@ int main(int argc, char **argv)
 	ok = prepare(&b);
 	if (ok && !b.json)
 		printf("operations/s of CPU time on one core, RSA-2048, medians of %zu rounds, ours and the peer's in turns\n"
-		       "%-10s %10s %10s %7s  %-18s %-6s\n", b.rounds, "case", "ours", "peer", "ratio", "target", "");
+		       "%-10s %10s %10s %7s  %-18s %-6s\n",
+		       b.rounds, "case", "ours", "peer", "ratio", "target", "");
 	for (size_t i = 0; i < ROWS && ok; i++) {
 		double ours = 0, peer = 0;
 

@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """enrol - what one version-5 enrolment costs the server in CPU time, user and system, of server and signer process.
 
-One enrolment = the four requests of the reference's client (status, register, validate, access), keys and CSR ready-made
-(RSA-2048). The clients' own CPU does not count; neither does the broker's, which has no part in it.
+One enrolment = the four requests of the reference's client (status, register, validate, access), keys and CSR
+ready-made (RSA-2048). The clients' own CPU does not count; neither does the broker's, which has no part in it.
 
-  server-cpu-ms         each request on a TLS connection of its own, as the reference's client makes them (full handshakes)
-  server-cpu-ms-no-tls  the same requests on one connection that is kept: no handshakes; what remains of TLS is the encryption
+  server-cpu-ms         each request on a TLS connection of its own, as the reference's client makes them
+  server-cpu-ms-no-tls  the same requests on one connection that is kept: no handshakes; what is left of TLS is the
+                        encryption of a few kilobytes
   tls-share             what the handshakes are of the first figure, in percent
-No peer: the reference's KeyEx takes 87 ms without TLS (a published measurement on another machine, for comparison only).
+No peer: the reference's KeyEx takes 87 ms without TLS, a published figure, for comparison only. CPU times of short
+bursts of work rise when others use the machine (cold caches, interrupts): measure on an idle one.
 """
 import os
 import statistics
@@ -20,7 +22,7 @@ BLOCK, BLOCKS, BLOCKS_SMOKE = 10, 8, 1  # enrolments a block; blocks each way
 QUIET_S = 0.3
 TARGET_MS = 5
 NOTES = {
-    "server-cpu-ms": "CPU of server + signer an enrolment, four TLS connections; no peer (the reference, without TLS: 87, published)",
+    "server-cpu-ms": "CPU of server + signer an enrolment, four TLS connections; no peer (87 published, without TLS)",
     "server-cpu-ms-no-tls": "the same requests on one kept connection, so without handshakes",
     "tls-share": "of the first row, the handshakes",
 }
@@ -64,7 +66,8 @@ def main():
     """Runs it."""
     options = stage.options(__doc__)
     full, kept = measure(BLOCKS_SMOKE if options.smoke else BLOCKS)
-    rows = [stage.row("enrol", "server-cpu-ms", "ms", full, TARGET_MS), stage.row("enrol", "server-cpu-ms-no-tls", "ms", kept),
+    rows = [stage.row("enrol", "server-cpu-ms", "ms", full, TARGET_MS),
+            stage.row("enrol", "server-cpu-ms-no-tls", "ms", kept),
             stage.row("enrol", "tls-share", "%", 100 * (full - kept) / full)]
     stage.show(rows, options.json, NOTES)
     return 0

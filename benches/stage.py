@@ -1,5 +1,5 @@
-"""stage - what the benchmarks with real processes share: a universe in a temporary folder, clients with ready-made keys,
-CPU times, rows. Not a benchmark: it is not executable. Uses ../tests/py/srup5.py and ../tests/py/peer_base.py.
+"""stage - what the benchmarks with real processes share: a universe in a temporary folder, clients with ready-made
+keys, CPU times, rows. Not a benchmark: it is not executable. Uses ../tests/py/srup5.py and ../tests/py/peer_base.py.
 """
 import argparse
 import concurrent.futures
@@ -74,7 +74,7 @@ def make_identity(_number=0):
 
 
 def identities(count):
-    """So many clients; made once, since that takes longer than the benchmark. A universe is new in each run, so ids are too."""
+    """So many clients; made once, since that takes longer than the benchmark. To a new universe their ids are new."""
     have = json.loads(CACHE.read_text("ascii")) if CACHE.exists() else []
     if len(have) < count:
         print(f"making {count - len(have)} pairs of keys, once, in {CACHE.relative_to(TOP)}", file=sys.stderr)
@@ -102,7 +102,8 @@ class Https:
 
     def ask(self, method, path, wanted, body=None):
         """The reply's JSON; RuntimeError unless the status is the wanted one."""
-        self.link = self.link or http.client.HTTPSConnection("localhost", HTTPS_PORT, context=self.context, timeout=DEADLINE_S)
+        self.link = self.link or http.client.HTTPSConnection("localhost", HTTPS_PORT, context=self.context,
+                                                             timeout=DEADLINE_S)
         headers = self.headers if self.keep else {**self.headers, "Connection": "close"}
         self.link.request(method, path, None if body is None else json.dumps(body), headers)
         reply = self.link.getresponse()
@@ -164,9 +165,9 @@ class Universe:
             self.keygen("c2", "main", "--universe", self.keys)
             (self.folder / "holdfast.conf").write_text(f"port_base = {PORT_BASE}\n", "ascii")
             with open(self.folder / "out", "wb") as out:
-                self.process = subprocess.Popen([BIN / "holdfastd", "--config", self.folder / "holdfast.conf"], stdout=out,
-                                                stderr=out, stdin=subprocess.DEVNULL, start_new_session=True,
-                                                preexec_fn=die_with_parent)
+                command = [BIN / "holdfastd", "--config", self.folder / "holdfast.conf"]
+                self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
+                                                start_new_session=True, preexec_fn=die_with_parent)
             self._wait_up()
         except BaseException:
             self.__exit__()

@@ -1,8 +1,9 @@
-/* server_stage - a real database in a folder of its own, for tests of the server's modules. Uses: db, facts; cmocka. */
+/* server_stage - a real database in a folder of its own, for tests of the server's modules. Uses: os, db, facts; cmocka. */
 #ifndef TESTS_SERVER_STAGE_H
 #define TESTS_SERVER_STAGE_H
 #include "db/db.h"
 #include "facts/facts.h"
+#include "os/os.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ static inline void stage_open(struct stage *s)
 static inline void stage_begin(struct stage *s)
 {
 	*s = (struct stage){.folder = "/tmp/hf_server_test.XXXXXX"};
+	os_log_level(OS_ERROR);
 	assert_non_null(mkdtemp(s->folder));
 	(void)snprintf(s->path, sizeof s->path, "%s/holdfast.db", s->folder);
 	stage_open(s);

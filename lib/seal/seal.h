@@ -10,6 +10,12 @@ extern "C" {
 /* A key of the crypto library behind the port; made and freed there. */
 struct hf_seal_key;
 
+/* What an authenticated encryption depends on besides its text: a key, a nonce that is used once, data that is not hidden. */
+struct hf_seal_aead {
+	const uint8_t *key, *nonce; /* 32 and 12 bytes */
+	struct hf_span ad;
+};
+
 /* What a crypto library must give. Every function returns CRYPTO when the library itself fails. */
 struct hf_seal_crypto {
 	void *ctx;
@@ -29,8 +35,7 @@ struct hf_seal_crypto {
 	enum hf_err (*cbc)(void *ctx, bool encrypt, const uint8_t key[32], const uint8_t iv[16], struct hf_span in,
 	                   struct hf_wr *out);
 	/* AES-256-GCM with a 12-byte nonce; out gets ciphertext and 16-byte tag, or the plaintext. ENVELOPE when the tag is wrong. */
-	enum hf_err (*gcm)(void *ctx, bool encrypt, const uint8_t key[32], const uint8_t nonce[12], struct hf_span ad,
-	                   struct hf_span in, struct hf_wr *out);
+	enum hf_err (*gcm)(void *ctx, bool encrypt, const struct hf_seal_aead *with, struct hf_span in, struct hf_wr *out);
 };
 
 enum { HF_SEAL_SIGNATURE_MAX = 512, HF_SEAL_MODULUS_MIN = 256 };

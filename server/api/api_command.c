@@ -79,7 +79,9 @@ enum hf_err api_action(struct api_call *c)
 		                  "\"action\" must be a number from 0 to 255 or the name of an action of type %s", p.name);
 	a = type_action_of(&p, (unsigned)number);
 	snprintf(what, sizeof what, "%d%s%s", (int)number, a ? " " : "", a ? a->name : "");
-	err = command_action(c->a->sessions, &c->a->commands, c->device, (uint8_t)number, what, api_who(c), &id);
+	struct command_order order = {c->device, what, api_who(c)};
+
+	err = command_action(c->a->sessions, &c->a->commands, &order, (uint8_t)number, &id);
 	return issued(c, err, id);
 }
 
@@ -155,16 +157,17 @@ enum hf_err api_data_send(struct api_call *c)
 
 	snprintf(shown, sizeof shown, "%s", text ? text : "");
 	free(text);
-	struct command_setting setting = {name, shown, hf_wr_span(&w)};
+	struct command_order order = {c->device, name, api_who(c)};
 
-	err = command_data(c->a->sessions, &c->a->commands, c->device, &setting, api_who(c), &command);
+	err = command_data(c->a->sessions, &c->a->commands, &order, hf_wr_span(&w), shown, &command);
 	return issued(c, err, command);
 }
 
 enum hf_err api_identify(struct api_call *c)
 {
 	int64_t id = 0;
-	enum hf_err err = command_identify(c->a->sessions, &c->a->commands, c->device, api_who(c), &id);
+	struct command_order order = {c->device, "identify", api_who(c)};
+	enum hf_err err = command_identify(c->a->sessions, &c->a->commands, &order, &id);
 
 	return issued(c, err, id);
 }

@@ -159,24 +159,26 @@ static enum hf_err access_start(struct api_call *c)
 	return err == HF_E_OK ? ask(c, SIGNER_DEVICE_CERT, hf_wr_span(&w), grant.id) : refuse(c, err);
 }
 
-/* The certificate is there: note it, let the broker know the device, and answer once it does. */
+/* The certificate is there: note it and, the first time, let the broker know the device and answer once it does. */
 static enum hf_err access_signed(struct api_call *c, struct pending *p)
 {
 	struct hf_rd r = hf_rd_of(hf_span_of(p->answer, p->len));
-	int64_t not_after_ms = (int64_t)hf_rd_be(&r, 8) * 1000;
-	uint8_t digest[32];
+	struct keyex_certificate cert = {.id = p->id, .not_after_ms = (int64_t)hf_rd_be(&r, 8) * 1000};
 	struct hf_span pem = hf_rd_take(&r, hf_rd_left(&r));
+	uint8_t digest[32];
+	bool first = false;
 	enum hf_err err = p->err != HF_E_OK ? p->err : r.err;
 
+	cert.digest = hf_span_of(digest, sizeof digest);
 	if (err == HF_E_OK)
 		err = hf_openssl_sha256(&pem, 1, digest);
 	if (err == HF_E_OK)
-		err = keyex_certified(c->a->keyex, p->id, hf_span_of(digest, sizeof digest), not_after_ms, os_now_ms());
+		err = keyex_certified(c->a->keyex, &cert, os_now_ms(), &first);
 	if (err != HF_E_OK)
 		return refuse(c, err);
 	c->http->stage = STAGE_CERTIFIED;
 	c->http->deadline_ms = os_monotonic_ms() + CONFIRM_MS;
-	c->wait = link_await(c->a->link, p->id, on_confirmed, p) == HF_E_OK;
+	c->wait = first && link_await(c->a->link, p->id, on_confirmed, p) == HF_E_OK;
 	return HF_E_OK;
 }
 

@@ -8,10 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is common to all kinds of commands before they differ. */
+/* What is common to all kinds of commands. */
 struct draft {
 	enum hf_peer_kind kind;
-	const char *what, *value, *who;
+	const char *shown; /* of a setting */
+	const struct command_order *order;
 };
 
 bool command_final(const struct command *c)
@@ -33,69 +34,57 @@ static enum hf_err admit(struct session_cache *c, const struct command_limits *l
 	return err;
 }
 
-/* Writes the command's row and its message; token and the message's body are there already. */
-static enum hf_err issue(struct session_cache *c, const struct command_limits *l, struct session *s,
-                         const struct draft *d, struct hf_wire_msg *m, int64_t *id)
+/* Writes the command's row and its message; the message's body is there already. */
+static enum hf_err issue(struct session_cache *c, const struct command_limits *l, const struct draft *d,
+                         struct hf_wire_msg *m, int64_t *id)
 {
+	uint8_t token[SESSION_TOKEN_LEN];
+	const struct command_order *o = d->order;
 	int64_t now = os_now_ms(), deadline = now + l->timeout_ms;
-	uint64_t device = s->identity.id;
+	struct session *s = NULL;
 	char detail[160];
-	enum hf_err err =
-		db_exec(c->db, DB_COMMAND_ADD,
-	            DB_ARGS(db_id(device), db_text(hf_peer_kind_name(d->kind)), db_text(d->what), db_text(d->value),
-	                    db_bytes(m->token), db_text(d->who), db_int(now), db_int(deadline)),
-	            NULL);
+	enum hf_err err = admit(c, l, o->device, &s);
 
+	session_token(token);
+	m->token = hf_span_of(token, sizeof token);
+	if (err == HF_E_OK)
+		err = db_exec(c->db, DB_COMMAND_ADD,
+		              DB_ARGS(db_id(o->device), db_text(hf_peer_kind_name(d->kind)), db_text(o->what),
+		                      db_text(d->shown), db_bytes(m->token), db_text(o->who), db_int(now), db_int(deadline)),
+		              NULL);
 	if (err != HF_E_OK)
 		return err;
 	*id = db_last_key(c->db);
 	err = session_say(c, s, m, *id, deadline);
 	if (err != HF_E_OK)
 		return err;
-	facts_emit(c->facts, FACTS_COMMAND, device);
-	snprintf(detail, sizeof detail, "command %lld: %s %s", (long long)*id, hf_peer_kind_name(d->kind), d->what);
-	return audit_record(c->db, d->who, "command.issued", device, detail);
+	facts_emit(c->facts, FACTS_COMMAND, o->device);
+	snprintf(detail, sizeof detail, "command %lld: %s %s", (long long)*id, hf_peer_kind_name(d->kind), o->what);
+	return audit_record(c->db, o->who, "command.issued", o->device, detail);
 }
 
-enum hf_err command_action(struct session_cache *c, const struct command_limits *l, uint64_t device, uint8_t action,
-                           const char *what, const char *who, int64_t *id)
+enum hf_err command_action(struct session_cache *c, const struct command_limits *l, const struct command_order *o,
+                           uint8_t action, int64_t *id)
 {
-	uint8_t token[SESSION_TOKEN_LEN];
-	struct hf_wire_msg m = {.type = HF_WIRE_ACTION, .token = {token, sizeof token}, .action = {action}};
-	struct draft d = {HF_PEER_K_ACTION, what, NULL, who};
-	struct session *s = NULL;
-	enum hf_err err = admit(c, l, device, &s);
+	struct hf_wire_msg m = {.type = HF_WIRE_ACTION, .action = {action}};
 
-	session_token(token);
-	return err == HF_E_OK ? issue(c, l, s, &d, &m, id) : err;
+	return issue(c, l, &(struct draft){HF_PEER_K_ACTION, NULL, o}, &m, id);
 }
 
-enum hf_err command_data(struct session_cache *c, const struct command_limits *l, uint64_t device,
-                         const struct command_setting *setting, const char *who, int64_t *id)
+enum hf_err command_data(struct session_cache *c, const struct command_limits *l, const struct command_order *o,
+                         struct hf_span value, const char *shown, int64_t *id)
 {
-	uint8_t token[SESSION_TOKEN_LEN];
-	struct hf_wire_msg m = {.type = HF_WIRE_DATA,
-	                        .token = {token, sizeof token},
-	                        .data = {hf_span_text(setting->name), setting->value}};
-	struct draft d = {HF_PEER_K_DATA, setting->name, setting->shown, who};
-	struct session *s = NULL;
-	enum hf_err err = admit(c, l, device, &s);
+	struct hf_wire_msg m = {.type = HF_WIRE_DATA, .data = {hf_span_text(o->what), value}};
 
-	session_token(token);
-	return err == HF_E_OK ? issue(c, l, s, &d, &m, id) : err;
+	return issue(c, l, &(struct draft){HF_PEER_K_DATA, shown, o}, &m, id);
 }
 
-enum hf_err command_identify(struct session_cache *c, const struct command_limits *l, uint64_t device, const char *who,
+enum hf_err command_identify(struct session_cache *c, const struct command_limits *l, const struct command_order *o,
                              int64_t *id)
 {
-	uint8_t token[SESSION_TOKEN_LEN];
-	struct hf_wire_msg m = {.type = HF_WIRE_ID_REQ, .token = {token, sizeof token}};
-	struct draft d = {HF_PEER_K_IDENTIFY, "identify", NULL, who};
-	struct session *s = NULL;
-	enum hf_err err = admit(c, l, device, &s);
+	struct hf_wire_msg m = {.type = HF_WIRE_ID_REQ};
 
-	session_token(token);
-	return err == HF_E_OK ? issue(c, l, s, &d, &m, id) : err;
+	return issue(c, l, &(struct draft){HF_PEER_K_IDENTIFY, NULL, o}, &m, id);
 }
 
 static enum hf_err settle(struct session_cache *c, uint64_t device, int64_t id, struct db_arg status,

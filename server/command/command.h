@@ -21,19 +21,21 @@ bool command_final(const struct command *c);
 struct command_limits {
 	int64_t timeout_ms, open_max;
 };
-/* Each makes a command, logs who asked, and puts its message into the outbox. Errors: STATE (the device is not joined to us), FULL
- * (open_max reached), NOT_FOUND, DENIED (revoked), INPUT, DATABASE. */
-HF_NODISCARD enum hf_err command_action(struct session_cache *c, const struct command_limits *l, uint64_t device,
-                                        uint8_t action, const char *what, const char *who, int64_t *id);
-/* value: the bytes on the wire; shown: the same as text. */
-struct command_setting {
-	const char *name, *shown;
-	struct hf_span value;
+/* Who wants what of which device. what: the action or setting by its name, for people. */
+struct command_order {
+	uint64_t device;
+	const char *what, *who;
 };
-HF_NODISCARD enum hf_err command_data(struct session_cache *c, const struct command_limits *l, uint64_t device,
-                                      const struct command_setting *setting, const char *who, int64_t *id);
-HF_NODISCARD enum hf_err command_identify(struct session_cache *c, const struct command_limits *l, uint64_t device,
-                                          const char *who, int64_t *id);
+/* Each makes a command, logs who asked, and puts its message into the outbox; *id names it. value: the bytes of a setting on the
+ * wire; shown: the same as text. Errors: STATE (the device is not joined to us), FULL (open_max reached), NOT_FOUND, DENIED
+ * (revoked), INPUT, DATABASE. */
+HF_NODISCARD enum hf_err command_action(struct session_cache *c, const struct command_limits *l,
+                                        const struct command_order *o, uint8_t action, int64_t *id);
+HF_NODISCARD enum hf_err command_data(struct session_cache *c, const struct command_limits *l,
+                                      const struct command_order *o, struct hf_span value, const char *shown,
+                                      int64_t *id);
+HF_NODISCARD enum hf_err command_identify(struct session_cache *c, const struct command_limits *l,
+                                          const struct command_order *o, int64_t *id);
 
 /* A RESPONSE or an identification came. Errors: NOT_FOUND (never asked, answered before, too late, of another kind), DATABASE. */
 HF_NODISCARD enum hf_err command_answered(struct session_cache *c, uint64_t device, struct hf_span token,

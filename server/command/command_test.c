@@ -65,21 +65,36 @@ static void remember_token(void)
 	}
 }
 
+static enum hf_err order_action(uint64_t device, int64_t *id)
+{
+	const struct command_order order = {device, "led-on", "anna"};
+
+	return command_action(&cache, &limits, &order, 1, id);
+}
+
+static enum hf_err order_identify(uint64_t device, int64_t *id)
+{
+	const struct command_order order = {device, "identify", "anna"};
+
+	return command_identify(&cache, &limits, &order, id);
+}
+
 static int64_t action(uint64_t device)
 {
 	int64_t id = 0;
 
-	assert_int_equal(command_action(&cache, &limits, device, 1, "led-on", "anna", &id), HF_E_OK);
+	assert_int_equal(order_action(device, &id), HF_E_OK);
 	remember_token();
 	return id;
 }
 
 static int64_t setting(uint64_t device)
 {
-	const struct command_setting limit = {"PM25-LIMIT", "25", hf_span_text("\x1\x2\x3\x4\x5\x6\x7\x8")};
+	const struct command_order order = {device, "PM25-LIMIT", "anna"};
 	int64_t id = 0;
 
-	assert_int_equal(command_data(&cache, &limits, device, &limit, "anna", &id), HF_E_OK);
+	assert_int_equal(command_data(&cache, &limits, &order, hf_span_text("\x1\x2\x3\x4\x5\x6\x7\x8"), "25", &id),
+	                 HF_E_OK);
 	remember_token();
 	return id;
 }
@@ -88,7 +103,7 @@ static int64_t identify(uint64_t device)
 {
 	int64_t id = 0;
 
-	assert_int_equal(command_identify(&cache, &limits, device, "anna", &id), HF_E_OK);
+	assert_int_equal(order_identify(device, &id), HF_E_OK);
 	remember_token();
 	return id;
 }
@@ -157,9 +172,11 @@ static void M6_token_never_issued(void **state)
 	token[0] ^= 1;
 	assert_int_equal(answered(DEVICE_ID, HF_WIRE_ACTION_OK), HF_E_NOT_FOUND);
 	token[0] ^= 1;
-	assert_int_equal(command_answered(&cache, DEVICE_ID, hf_span_of(token, sizeof token - 1), HF_WIRE_ACTION_OK, os_now_ms()),
+	assert_int_equal(command_answered(&cache, DEVICE_ID, hf_span_of(token, sizeof token - 1), HF_WIRE_ACTION_OK,
+	                                  os_now_ms()),
 	                 HF_E_NOT_FOUND);
-	assert_int_equal(command_answered(&cache, DEVICE_ID, hf_span_of(NULL, 0), HF_WIRE_ACTION_OK, os_now_ms()), HF_E_NOT_FOUND);
+	assert_int_equal(command_answered(&cache, DEVICE_ID, hf_span_of(NULL, 0), HF_WIRE_ACTION_OK, os_now_ms()),
+	                 HF_E_NOT_FOUND);
 	assert_state(id, "queued");
 }
 
@@ -187,7 +204,8 @@ static void M6_token_of_another_device(void **state)
 
 static void M6_answer_of_another_kind(void **state)
 {
-	static const unsigned wrong[] = {HF_WIRE_JOIN_OK, HF_WIRE_UPDATE_OK, HF_WIRE_OBSERVE_VALID, HF_WIRE_DATA_UNKNOWN, 0x21, 0x300};
+	static const unsigned wrong[] = {
+		HF_WIRE_JOIN_OK, HF_WIRE_UPDATE_OK, HF_WIRE_OBSERVE_VALID, HF_WIRE_DATA_UNKNOWN, 0x21, 0x300};
 	int64_t id = action(DEVICE_ID);
 
 	(void)state;
@@ -196,7 +214,7 @@ static void M6_answer_of_another_kind(void **state)
 	assert_state(id, "queued");
 	assert_int_equal(answered(DEVICE_ID, HF_WIRE_ACTION_UNKNOWN), HF_E_OK);
 	id = setting(DEVICE_ID);
-	assert_int_equal(answered(DEVICE_ID, HF_WIRE_ACTION_OK), HF_E_NOT_FOUND);
+	assert_int_equal(answered(DEVICE_ID, HF_WIRE_ACTION_UNKNOWN), HF_E_NOT_FOUND);
 	assert_int_equal(answered(DEVICE_ID, HF_WIRE_DATA_UNKNOWN), HF_E_OK);
 	assert_state(id, "answered");
 }
@@ -207,7 +225,8 @@ static void M6_answer_too_late(void **state)
 
 	(void)state;
 	assert_int_equal(command_sent(stage.db, &stage.facts, id, DEVICE_ID, 1), HF_E_OK);
-	assert_int_equal(command_answered(&cache, DEVICE_ID, hf_span_of(token, sizeof token), HF_WIRE_ACTION_OK, late), HF_E_NOT_FOUND);
+	assert_int_equal(command_answered(&cache, DEVICE_ID, hf_span_of(token, sizeof token), HF_WIRE_ACTION_OK, late),
+	                 HF_E_NOT_FOUND);
 	assert_int_equal(command_expire(stage.db, &stage.facts, late), HF_E_OK);
 	assert_state(id, "unknown");
 	assert_int_equal(answered(DEVICE_ID, HF_WIRE_ACTION_OK), HF_E_NOT_FOUND);
@@ -261,8 +280,8 @@ static void so_many_open_and_no_more(void **state)
 	(void)state;
 	for (int64_t i = 0; i < limits.open_max; i++)
 		(void)action(DEVICE_ID);
-	assert_int_equal(command_action(&cache, &limits, DEVICE_ID, 1, "led-on", "anna", &id), HF_E_FULL);
-	assert_int_equal(command_identify(&cache, &limits, DEVICE_ID, "anna", &id), HF_E_FULL);
+	assert_int_equal(order_action(DEVICE_ID, &id), HF_E_FULL);
+	assert_int_equal(order_identify(DEVICE_ID, &id), HF_E_FULL);
 	(void)action(OTHER_ID);
 	remember_token();
 	assert_int_equal(answered(OTHER_ID, HF_WIRE_ACTION_OK), HF_E_OK);
@@ -273,15 +292,15 @@ static void not_to_everybody(void **state)
 	int64_t id = 0;
 
 	(void)state;
-	assert_int_equal(command_action(&cache, &limits, 0x99, 1, "led-on", "anna", &id), HF_E_NOT_FOUND);
+	assert_int_equal(order_action(0x99, &id), HF_E_NOT_FOUND);
 	device_add(stage.db, 0xd3, device_key, REGISTRY_REGISTERED, "box");
-	assert_int_equal(command_action(&cache, &limits, 0xd3, 1, "led-on", "anna", &id), HF_E_STATE);
+	assert_int_equal(order_action(0xd3, &id), HF_E_STATE);
 	assert_int_equal(registry_set_state(stage.db, &stage.facts, 0xd3, REGISTRY_JOINED, SERVER_ID + 1, 1), HF_E_OK);
 	session_forget(&cache, 0xd3);
-	assert_int_equal(command_action(&cache, &limits, 0xd3, 1, "led-on", "anna", &id), HF_E_STATE); /* another server's */
+	assert_int_equal(order_action(0xd3, &id), HF_E_STATE); /* another server's */
 	assert_int_equal(registry_set_state(stage.db, &stage.facts, DEVICE_ID, REGISTRY_REVOKED, 0, 1), HF_E_OK);
 	session_forget(&cache, DEVICE_ID);
-	assert_int_equal(command_action(&cache, &limits, DEVICE_ID, 1, "led-on", "anna", &id), HF_E_DENIED);
+	assert_int_equal(order_action(DEVICE_ID, &id), HF_E_DENIED);
 	assert_int_equal(command_get(stage.db, 1, &(struct command){0}), HF_E_NOT_FOUND);
 }
 

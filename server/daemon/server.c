@@ -18,13 +18,20 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { HOUSEKEEPING_MS = 1000, PEM_MAX = 65536, PORT_OF_THE_REFERENCE = 8883, FAILED_PAUSE_MS = 100 };
+enum {
+	HOUSEKEEPING_MS = 1000,
+	RENEW_MS = SIGNER_ACCESS_DAYS * 12 * 3600 * 1000,
+	RENEW_RETRY_MS = 60000,
+	PEM_MAX = 65536,
+	PORT_OF_THE_REFERENCE = 8883,
+	FAILED_PAUSE_MS = 100
+};
 
 struct server {
 	const struct conf *conf;
 	struct os_loop loop;
 	struct os_watch signals;
-	struct os_timer housekeeping;
+	struct os_timer housekeeping, renew;
 	struct db *db;
 	struct facts facts;
 	struct session_cache sessions;
@@ -102,6 +109,62 @@ static void on_housekeeping(struct os_timer *t)
 	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
 		db_rollback(s->db);
 	os_timer_set(&s->loop, t, os_monotonic_ms() + HOUSEKEEPING_MS);
+}
+
+/* A certificate answer of the signer: end s u64, PEM. */
+static enum hf_err take_certificate(struct hf_span answer, char *pem, size_t cap)
+{
+	struct hf_wr out = hf_wr_of(pem, cap);
+
+	if (answer.len < 8)
+		return HF_E_UNREACHABLE;
+	hf_wr_put(&out, hf_span_of(answer.ptr + 8, answer.len - 8));
+	hf_wr_nul(&out);
+	return out.err;
+}
+
+static void on_self_renewed(void *ctx, enum hf_err err, struct hf_span answer)
+{
+	struct server *s = ctx;
+
+	if (err == HF_E_OK)
+		err = take_certificate(answer, s->self_cert, sizeof s->self_cert);
+	(void)failed("renew the server's access certificate", err);
+}
+
+static void on_control_renewed(void *ctx, enum hf_err err, struct hf_span answer)
+{
+	struct server *s = ctx;
+
+	if (err == HF_E_OK)
+		err = take_certificate(answer, s->control_cert, sizeof s->control_cert);
+	if (err == HF_E_OK)
+		err = link_renew(s->link, s->self_cert, s->control_cert);
+	if (failed("renew the control certificate", err))
+		os_timer_set(&s->loop, &s->renew, os_monotonic_ms() + RENEW_RETRY_MS);
+}
+
+static size_t access_request(const struct server *s, bool control, uint8_t *payload, size_t cap)
+{
+	struct hf_wr w = hf_wr_of(payload, cap);
+
+	hf_wr_be(&w, control, 1);
+	return hf_openssl_write(s->access_key, HF_OPENSSL_PUBLIC_DER, &w) == HF_E_OK ? w.len : 0;
+}
+
+/* Half-way through their life; the answers come in this order. */
+static void on_renew(struct os_timer *t)
+{
+	struct server *s = t->ctx;
+	uint8_t self[256], control[256];
+	size_t self_len = access_request(s, false, self, sizeof self),
+		   control_len = access_request(s, true, control, sizeof control);
+	enum hf_err err = signer_ask(&s->signer, SIGNER_ACCESS_CERT, hf_span_of(self, self_len), on_self_renewed, s);
+
+	if (err == HF_E_OK)
+		err = signer_ask(&s->signer, SIGNER_ACCESS_CERT, hf_span_of(control, control_len), on_control_renewed, s);
+	os_timer_set(&s->loop, t,
+	             os_monotonic_ms() + (failed("ask for new access certificates", err) ? RENEW_RETRY_MS : RENEW_MS));
 }
 
 static void on_signal(struct os_watch *w, uint32_t events)
@@ -240,34 +303,24 @@ static enum hf_err open_identity(struct server *s)
 }
 
 /* A certificate of the signer for our new access key, for 24 h. */
-static enum hf_err ask_certificate(int signer_fd, bool control, struct hf_span spki, char *pem, size_t cap)
+static enum hf_err ask_certificate(const struct server *s, int signer_fd, bool control, char *pem, size_t cap)
 {
-	uint8_t payload[1024], answer[SIGNER_REPLY_MAX];
-	struct hf_wr w = hf_wr_of(payload, sizeof payload), a = hf_wr_of(answer, sizeof answer), out = hf_wr_of(pem, cap);
+	uint8_t payload[256], answer[SIGNER_REPLY_MAX];
+	struct hf_wr a = hf_wr_of(answer, sizeof answer);
+	size_t len = access_request(s, control, payload, sizeof payload);
+	enum hf_err err = signer_ask_now(signer_fd, SIGNER_ACCESS_CERT, hf_span_of(payload, len), &a);
 
-	hf_wr_be(&w, control, 1);
-	hf_wr_put(&w, spki);
-	enum hf_err err = w.err != HF_E_OK ? w.err : signer_ask_now(signer_fd, SIGNER_ACCESS_CERT, hf_wr_span(&w), &a);
-
-	if (err != HF_E_OK || a.len < 8)
-		return err != HF_E_OK ? err : HF_E_UNREACHABLE;
-	hf_wr_put(&out, hf_span_of(answer + 8, a.len - 8));
-	hf_wr_nul(&out);
-	return out.err;
+	return err != HF_E_OK ? err : take_certificate(hf_wr_span(&a), pem, cap);
 }
 
 static enum hf_err open_access(struct server *s, int signer_fd)
 {
-	uint8_t der[256];
-	struct hf_wr w = hf_wr_of(der, sizeof der);
 	enum hf_err err = hf_openssl_generate(HF_OPENSSL_P256, &s->access_key);
 
 	if (err == HF_E_OK)
-		err = hf_openssl_write(s->access_key, HF_OPENSSL_PUBLIC_DER, &w);
+		err = ask_certificate(s, signer_fd, false, s->self_cert, sizeof s->self_cert);
 	if (err == HF_E_OK)
-		err = ask_certificate(signer_fd, false, hf_wr_span(&w), s->self_cert, sizeof s->self_cert);
-	if (err == HF_E_OK)
-		err = ask_certificate(signer_fd, true, hf_wr_span(&w), s->control_cert, sizeof s->control_cert);
+		err = ask_certificate(s, signer_fd, true, s->control_cert, sizeof s->control_cert);
 	if (err == HF_E_OK)
 		err = signer_client_init(&s->signer, &s->loop, signer_fd, on_signer_lost, s);
 	return err;
@@ -405,6 +458,8 @@ int daemon_server(const struct conf *c, int signer_fd, int web_key_fd)
 		s->loop.ctx = s;
 		s->housekeeping = (struct os_timer){.on_due = on_housekeeping, .ctx = s};
 		os_timer_set(&s->loop, &s->housekeeping, os_monotonic_ms() + HOUSEKEEPING_MS);
+		s->renew = (struct os_timer){.on_due = on_renew, .ctx = s};
+		os_timer_set(&s->loop, &s->renew, os_monotonic_ms() + RENEW_MS);
 		os_log(OS_LOG_STARTED, "https=%s:%u mqtt=%s sandbox=\"%s\"", c->listen, conf_https_port(c), s->broker_name,
 		       sandbox_level());
 		code = os_loop_run(&s->loop) == HF_E_OK && !s->signer_gone ? 0 : 1;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 enum { RUNS_A_TURN = 64, FLOOR_MS = 2, REPLY_MAX = 16 * 1024 * 1024, PER_ADDRESS = 512 };
@@ -126,6 +127,8 @@ static enum MHD_Result send_reply(struct http_call *c)
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->content_type);
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	if (c->ambiguous)
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 	if (c->status == MHD_HTTP_UNAUTHORIZED)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
 	enum MHD_Result result = MHD_queue_response(c->connection, c->status, r);
@@ -137,11 +140,34 @@ static enum MHD_Result send_reply(struct http_call *c)
 	return result;
 }
 
+static enum MHD_Result count_length(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	unsigned *count = ctx;
+
+	(void)kind, (void)value;
+	*count += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+	          strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+	return MHD_YES;
+}
+
+/* Two opinions on where the body ends: a proxy may have had the other one. Source: RFC 9112 section 6.3. */
+static bool ambiguous(const struct http_call *c)
+{
+	unsigned count = 0;
+
+	MHD_get_connection_values(c->connection, MHD_HEADER_KIND, count_length, &count);
+	return count > 1;
+}
+
 /* Everything that can refuse a request before its handler runs. */
 static enum hf_err admit(struct http_call *c, const char *method)
 {
-	enum hf_err err = http_route_find(&c->http->setup, method, c);
+	enum hf_err err;
 
+	c->ambiguous = ambiguous(c);
+	if (c->ambiguous)
+		return HF_E_INPUT;
+	err = http_route_find(&c->http->setup, method, c);
 	if (err != HF_E_OK)
 		return err;
 	if (c->http->stopping)

@@ -120,18 +120,22 @@ enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr,
 	return ca_csr_check(hf_wr_span(&w), &out->key);
 }
 
-enum hf_err keyex_certified(struct keyex *k, uint64_t id, struct hf_span serial, int64_t not_after_ms, int64_t now_ms)
+enum hf_err keyex_certified(struct keyex *k, const struct keyex_certificate *cert, int64_t now_ms, bool *first)
 {
 	struct registry_identity i;
-	enum hf_err err = registry_get(k->db, id, &i);
+	enum hf_err err = registry_get(k->db, cert->id, &i);
 
 	if (err == HF_E_OK && i.state == REGISTRY_REVOKED)
 		err = HF_E_DENIED;
 	if (err == HF_E_OK)
-		err = registry_certificate(k->db, id, serial, now_ms, not_after_ms);
+		err = registry_certificate(k->db, i.id, cert->digest, now_ms, cert->not_after_ms);
 	if (err == HF_E_OK && i.state == REGISTRY_PROVEN)
-		err = registry_set_state(k->db, k->facts, id, REGISTRY_REGISTERED, 0, now_ms);
-	return err != HF_E_OK ? err : audit_record(k->db, "device", "keyex.certified", id, i.type);
+		err = registry_set_state(k->db, k->facts, i.id, REGISTRY_REGISTERED, 0, now_ms);
+	if (err == HF_E_OK)
+		err = audit_record(k->db, "device", "keyex.certified", i.id, i.type);
+	if (err == HF_E_OK)
+		*first = i.state == REGISTRY_PROVEN;
+	return err;
 }
 
 static enum hf_err put_key(const struct hf_seal_key *key, struct hf_wr *base64)

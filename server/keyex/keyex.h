@@ -31,9 +31,15 @@ struct keyex_access {
 };
 HF_NODISCARD enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature,
                                       struct keyex_access *out);
-/* Its certificate was made: now it is registered. Errors: DENIED (revoked meanwhile), NOT_FOUND, DATABASE. */
-HF_NODISCARD enum hf_err keyex_certified(struct keyex *k, uint64_t id, struct hf_span serial, int64_t not_after_ms,
-                                         int64_t now_ms);
+/* Its certificate was made: now it is registered; *first tells whether it was not before. Errors: DENIED (revoked meanwhile),
+ * NOT_FOUND, DATABASE. */
+struct keyex_certificate {
+	uint64_t id;
+	struct hf_span digest; /* SHA-256 of its PEM, 32 bytes */
+	int64_t not_after_ms;
+};
+HF_NODISCARD enum hf_err keyex_certified(struct keyex *k, const struct keyex_certificate *cert, int64_t now_ms,
+                                         bool *first);
 /* base64 of the PEM public key; the type's text. Not of half-made, unproven or revoked identities. Errors: ID, NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err keyex_key(struct keyex *k, struct hf_span id, struct hf_wr *base64);
 HF_NODISCARD enum hf_err keyex_type(struct keyex *k, struct hf_span id, struct hf_wr *type);

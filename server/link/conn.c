@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEEPALIVE_S = 30, MISC_MS = 1000, RECEIVE_MAXIMUM = 1000, SESSION_EXPIRY_S = 7 * 24 * 3600 };
+enum { KEEPALIVE_S = 30, MISC_MS = 1000, RECEIVE_MAXIMUM = 1000, SESSION_EXPIRY_S = 7 * 24 * 3600, LINK_LOG_MS = 1000 };
 
 static X509 *read_cert(const char *pem)
 {
@@ -77,8 +77,9 @@ static void down(struct link_conn *c)
 	c->up = false;
 	c->has_read = false;
 	os_timer_clear(c->link->s.loop, &c->misc);
-	if (was_up)
-		os_log(OS_LOG_LINK_DOWN, "client=%s", c->client_id);
+	if (was_up || (c->backoff_ms >= LINK_LOG_MS && !c->told)) /* and once while it does not come up at all */
+		os_log(OS_LOG_LINK_DOWN, "client=%s broker=%s:%u", c->client_id, c->link->s.host, c->link->s.port);
+	c->told |= c->backoff_ms >= LINK_LOG_MS;
 	os_timer_set(c->link->s.loop, &c->retry, os_monotonic_ms() + c->backoff_ms);
 	c->backoff_ms = c->backoff_ms * 2 < LINK_BACKOFF_MAX_MS ? c->backoff_ms * 2 : LINK_BACKOFF_MAX_MS;
 	link_on_down(c);
@@ -210,6 +211,7 @@ static void on_connect(struct mosquitto *m, void *ctx, int rc, int flags, const 
 	if (rc != 0)
 		return; /* the broker closes; on_ready sees that */
 	c->up = true;
+	c->told = false;
 	c->backoff_ms = LINK_BACKOFF_MIN_MS;
 	os_log(OS_LOG_LINK_UP, "client=%s", c->client_id);
 	link_on_up(c);

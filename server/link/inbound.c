@@ -38,7 +38,9 @@ static enum hf_err on_data(struct link *l, struct session *s, const struct hf_wi
 			return err;
 		l->profiles_changed = false;
 	}
-	return telemetry_store(l->s.db, l->s.facts, s->identity.id, &p, m->data.data_id, m->data.data, now_ms);
+	struct telemetry_sample sample = {m->data.data_id, m->data.data, now_ms};
+
+	return telemetry_store(l->s.db, l->s.facts, s->identity.id, &p, &sample);
 }
 
 struct inbound_row {

@@ -126,6 +126,27 @@ void link_stop(struct link *l)
 	free(l);
 }
 
+enum hf_err link_renew(struct link *l, const char *self_cert_pem, const char *control_cert_pem)
+{
+	SSL_CTX *self = NULL, *control = NULL;
+	enum hf_err err = link_tls(&l->s, self_cert_pem, &self);
+
+	if (err == HF_E_OK)
+		err = link_tls(&l->s, control_cert_pem, &control);
+	if (err != HF_E_OK) {
+		SSL_CTX_free(self);
+		return err;
+	}
+	SSL_CTX_free(l->tls_self);
+	SSL_CTX_free(l->tls_control);
+	l->tls_self = self;
+	l->tls_control = control;
+	for (unsigned i = 0; i < LINK_CONNS; i++)
+		if (mosquitto_void_option(l->conn[i].m, MOSQ_OPT_SSL_CTX, i == LINK_OUT ? control : self) != MOSQ_ERR_SUCCESS)
+			err = HF_E_CRYPTO;
+	return err;
+}
+
 bool link_turn_failed(const struct link *l)
 {
 	return l->failed;

@@ -41,6 +41,9 @@ bool link_turn_failed(const struct link *l);
 /* After the turn: acknowledgements and messages leave, or are forgotten so that the broker sends again. */
 void link_turn_done(struct link *l, bool committed);
 
+/* New certificates for the same key: used from the next connection on. Errors: CRYPTO; the old ones stay then. */
+HF_NODISCARD enum hf_err link_renew(struct link *l, const char *self_cert_pem, const char *control_cert_pem);
+
 /* Is the control connection there and the broker's table ours? */
 bool link_up(const struct link *l);
 bool link_online(const struct link *l, uint64_t device);

@@ -27,7 +27,7 @@ struct link_conn {
 	struct os_timer retry, misc, more;
 	int64_t backoff_ms;
 	enum link_role role;
-	bool clean, up, has_read;
+	bool clean, up, has_read, told;
 	char client_id[64];
 };
 /* Somebody waits for the broker to follow. mid: of the publish that carries the change, 0 while it has not left. */

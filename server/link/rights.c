@@ -192,9 +192,17 @@ enum hf_err link_await(struct link *l, uint64_t id, link_done done, void *ctx)
 	return HF_E_FULL;
 }
 
+/* A cut that is under way goes on, although nobody waits for it any more. */
 void link_forget(struct link *l, void *ctx)
 {
-	for (size_t n = 0; n < LINK_WAITS_MAX; n++)
-		if (l->wait[n].used && l->wait[n].ctx == ctx)
-			l->wait[n].done = NULL;
+	for (size_t n = 0; n < LINK_WAITS_MAX; n++) {
+		struct link_wait *w = &l->wait[n];
+
+		if (!w->used || w->ctx != ctx)
+			continue;
+		if (w->purging)
+			w->done = NULL;
+		else
+			*w = (struct link_wait){0};
+	}
 }

@@ -44,7 +44,7 @@ void os_log(enum os_event event, const char *fmt, ...)
 	if (n > 0)
 		len = len + (size_t)n < sizeof line - 1 ? len + (size_t)n : sizeof line - 2;
 	for (size_t i = 0; i < len; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+		if (line[i] < 0x20 || line[i] > 0x7e) /* lines and terminals are not for the sender of a path to command */
 			line[i] = '?';
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0)

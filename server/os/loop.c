@@ -58,6 +58,7 @@ void os_timer_set(struct os_loop *l, struct os_timer *t, int64_t due_ms)
 
 	os_timer_clear(l, t);
 	t->due_ms = due_ms;
+	t->turn = l->turn;
 	while (*at && (*at)->due_ms <= due_ms)
 		at = &(*at)->next;
 	t->next = *at;
@@ -74,14 +75,23 @@ static int wait_ms(const struct os_loop *l)
 	return left <= 0 ? 0 : left > 60000 ? 60000 : (int)left;
 }
 
-/* Each timer at most once a turn: one that sets itself anew for now waits for the next. */
+static struct os_timer *next_due(const struct os_loop *l, int64_t now)
+{
+	struct os_timer *t = l->timers;
+
+	while (t && t->due_ms <= now && t->turn == l->turn)
+		t = t->next;
+	return t && t->due_ms <= now ? t : NULL;
+}
+
+/* Each timer at most once a turn: one that is set anew for now waits for the next. */
 static void run_timers(struct os_loop *l)
 {
 	int64_t now = os_monotonic_ms();
+	struct os_timer *t;
 
-	for (unsigned n = 0; n < EVENTS_A_TURN && l->timers && l->timers->due_ms <= now; n++) {
-		struct os_timer *t = l->timers;
-
+	l->turn++;
+	for (unsigned n = 0; n < EVENTS_A_TURN && (t = next_due(l, now)); n++) {
 		os_timer_clear(l, t);
 		t->on_due(t);
 	}

@@ -76,11 +76,13 @@ struct os_timer {
 	void (*on_due)(struct os_timer *t);
 	void *ctx;
 	struct os_timer *next;
+	uint64_t turn; /* in which it was set */
 	bool armed;
 };
 struct os_loop {
 	int epoll_fd;
 	struct os_timer *timers; /* by due_ms, earliest first */
+	uint64_t turn; /* counts */
 	bool stopping;
 	/* Called before the first handler and after the last one of each turn. */
 	void (*turn_begin)(void *ctx);

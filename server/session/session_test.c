@@ -261,7 +261,8 @@ static void session_of_a_failed_turn_is_read_anew(void **state)
 	struct session *s = NULL;
 
 	(void)state;
-	assert_int_equal(registry_set_state(stage.db, &stage.facts, DEVICE_ID, REGISTRY_REGISTERED, 0, DEVICE_NOW), HF_E_OK);
+	assert_int_equal(registry_set_state(stage.db, &stage.facts, DEVICE_ID, REGISTRY_REGISTERED, 0, DEVICE_NOW),
+	                 HF_E_OK);
 	assert_int_equal(session_get(&cache, DEVICE_ID, &s), HF_E_OK);
 	assert_int_equal(s->identity.state, REGISTRY_REGISTERED);
 	db_fail_commit(stage.db, 1);
@@ -308,7 +309,8 @@ static void said_lies_in_the_outbox(void **state)
 
 	(void)state;
 	assert_true(outbox_next(stage.db, &after, &m));
-	assert_true(m.sequence_id == first && m.sender_id == SERVER_ID && m.type == HF_WIRE_ACTION && m.action.action_id == 3);
+	assert_true(m.sequence_id == first && m.sender_id == SERVER_ID && m.type == HF_WIRE_ACTION &&
+	            m.action.action_id == 3);
 	assert_true(hf_span_equal(m.token, hf_span_text("one")));
 	assert_int_equal(m.signature.len, 0);
 	assert_true(outbox_next(stage.db, &after, &m));

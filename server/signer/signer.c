@@ -58,6 +58,7 @@ static enum hf_err certify(struct signer *s, struct hf_span spki, const char *na
 	if (err == HF_E_OK) {
 		hf_wr_be(out, (uint64_t)ca_cert_not_after(cert), 8);
 		err = ca_cert_write(cert, out);
+		os_log(OS_LOG_SIGNER_CERTIFIED, "name=%s not_after=%lld", name, (long long)ca_cert_not_after(cert));
 	}
 	ca_cert_free(cert);
 	hf_openssl_key_free(key);

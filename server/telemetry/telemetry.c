@@ -63,6 +63,8 @@ enum hf_err telemetry_encode(enum type_kind kind, double number, struct hf_wr *o
 			return HF_E_INPUT;
 		bits = (uint64_t)(int64_t)number;
 	} else if (k->width == sizeof f) {
+		if (!isfinite(f))
+			return HF_E_INPUT;
 		memcpy(&half, &f, sizeof half);
 		bits = half;
 	} else {
@@ -105,26 +107,26 @@ static enum hf_err judge_alarm(struct db *db, struct facts *f, uint64_t device, 
 }
 
 enum hf_err telemetry_store(struct db *db, struct facts *f, uint64_t device, const struct type_profile *p,
-                            struct hf_span name, struct hf_span value, int64_t at_ms)
+                            const struct telemetry_sample *s)
 {
-	const struct type_data *d = type_data_of(p, name);
+	const struct type_data *d = type_data_of(p, s->name);
 	enum type_kind kind = d && !d->from_server ? d->kind : TYPE_BYTES;
 	double number = 0;
-	bool numeric = telemetry_number(kind, value, &number);
+	bool numeric = telemetry_number(kind, s->value, &number);
 	int64_t series = 0;
 
-	if (!printable(name))
+	if (!printable(s->name))
 		return HF_E_INPUT;
 	if (!numeric && kind != TYPE_TEXT)
 		kind = TYPE_BYTES;
-	enum hf_err err = series_of(db, device, name, &series);
+	enum hf_err err = series_of(db, device, s->name, &series);
 
 	if (err == HF_E_OK)
 		err = db_exec(db, DB_READING_ADD,
-		              DB_ARGS(db_int(series), db_int(at_ms), db_text(type_kind_name(kind)),
-		                      numeric && isfinite(number) ? db_real(number) : db_null(), db_bytes(value)),
+		              DB_ARGS(db_int(series), db_int(s->at_ms), db_text(type_kind_name(kind)),
+		                      numeric && isfinite(number) ? db_real(number) : db_null(), db_bytes(s->value)),
 		              NULL);
-	if (err == HF_E_OK && numeric && hf_span_equal(name, hf_span_text("ALARM")))
+	if (err == HF_E_OK && numeric && hf_span_equal(s->name, hf_span_text("ALARM")))
 		err = judge_alarm(db, f, device, number);
 	if (err == HF_E_OK)
 		facts_emit(f, FACTS_READING, device);

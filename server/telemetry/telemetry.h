@@ -19,8 +19,12 @@ struct telemetry_reading {
 
 /* Stores what a device sent. The kind follows from the profile; a value of another length is kept as bytes. An ALARM of not
  * zero raises an alert, zero clears it. Errors: INPUT (name empty, too long or not printable), FULL (too many series), DATABASE. */
+struct telemetry_sample {
+	struct hf_span name, value;
+	int64_t at_ms;
+};
 HF_NODISCARD enum hf_err telemetry_store(struct db *db, struct facts *f, uint64_t device, const struct type_profile *p,
-                                         struct hf_span name, struct hf_span value, int64_t at_ms);
+                                         const struct telemetry_sample *s);
 
 struct telemetry_query {
 	uint64_t device;

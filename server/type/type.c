@@ -75,13 +75,26 @@ static enum hf_err get_action(const json_t *from, struct type_profile *p, char *
 	return HF_E_OK;
 }
 
+/* A limit that is not understood is refused: somebody relies on it. */
+static enum hf_err get_limits(const json_t *from, struct type_data *d, char *why)
+{
+	json_t *min = json_object_get(from, "min"), *max = json_object_get(from, "max");
+
+	d->has_min = json_is_number(min);
+	d->has_max = json_is_number(max);
+	d->min = json_number_value(min);
+	d->max = json_number_value(max);
+	if ((min && !d->has_min) || (max && !d->has_max) || (d->has_min && d->has_max && d->min > d->max))
+		return bad(why, "data %s: \"min\" and \"max\" must be numbers, the smaller one first", d->id);
+	return HF_E_OK;
+}
+
 static enum hf_err get_data(const json_t *from, struct type_profile *p, char *why)
 {
 	struct type_data *d = &p->data[p->datas];
 	const char *kind = json_string_value(json_object_get(from, "kind")),
 			   *unit = json_string_value(json_object_get(from, "unit"));
 	const char *side = json_string_value(json_object_get(from, "from"));
-	json_t *min = json_object_get(from, "min"), *max = json_object_get(from, "max");
 
 	if (get_name(from, "id", d->id, why) != HF_E_OK)
 		return HF_E_INPUT;
@@ -96,10 +109,8 @@ static enum hf_err get_data(const json_t *from, struct type_profile *p, char *wh
 		return bad(why, "data %s stands twice", d->id);
 	d->from_server = strcmp(side, "server") == 0;
 	snprintf(d->unit, sizeof d->unit, "%s", unit ? unit : "");
-	d->has_min = json_is_number(min);
-	d->has_max = json_is_number(max);
-	d->min = json_number_value(min);
-	d->max = json_number_value(max);
+	if (get_limits(from, d, why) != HF_E_OK)
+		return HF_E_INPUT;
 	p->datas++;
 	return HF_E_OK;
 }

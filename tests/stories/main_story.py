@@ -270,6 +270,22 @@ class Story:
         assert self.u.api.state(self.device) == "revoked"
         self.u.cli("action", self.device, "1", want=1, says="revoked")
 
+    def B6_broker_restart_lets_nobody_in(self):
+        """mosquitto alone is killed: whoever may comes back, whoever may not stays out, also before the server has come back."""
+        other = self.u.joined("other")
+        old = self.u.child("mosquitto")
+        self.u.kill_child("mosquitto")
+        revoked = self.probe.link_as()
+        end = time.monotonic() + 3
+        while time.monotonic() < end:
+            assert not revoked.let_in(1)
+            revoked.close()
+        until("a new broker", lambda: self.u.child("mosquitto") not in (None, old))
+        until("it is up", self.u.up)
+        self.u.report(self.u.connected(other), 1, "COUNT")
+        other.close()
+        until("it is gone", lambda: not self.u.api.get(f"/devices/{other.identity}")["online"])
+
     def B1_a_restart_revives_nobody(self):
         self.u.restart()
         time.sleep(2)

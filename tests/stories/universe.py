@@ -195,7 +195,8 @@ class Universe:
 
     def __exit__(self, kind, value, trace):
         if kind:
-            self.complain()
+            with contextlib.suppress(Exception):
+                self.complain()
         for thing in self._open:
             with contextlib.suppress(Exception):
                 thing.stop(signal.SIGKILL) if isinstance(thing, Monitor) else thing.close()
@@ -274,7 +275,7 @@ class Universe:
         """The ends of the logs, for whoever looks for the reason."""
         for name in ("holdfastd.out", "log/holdfastd.log", "log/signer.log", "log/mosquitto.log"):
             with contextlib.suppress(OSError):
-                print(f"  {name}: " + f"\n  {name}: ".join((self.dir / name).read_text().splitlines()[-12:]))
+                print(f"  {name}: " + f"\n  {name}: ".join((self.dir / name).read_text(errors="replace").splitlines()[-12:]))
 
     # -- what looks at it
 

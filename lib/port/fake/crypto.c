@@ -128,13 +128,13 @@ static enum hf_err toy_cbc(void *ctx, bool encrypt, const uint8_t key[32], const
 	return out->err;
 }
 
-static enum hf_err toy_gcm(void *ctx, bool encrypt, const uint8_t key[32], const uint8_t nonce[12], struct hf_span ad,
-                           struct hf_span in, struct hf_wr *out)
+static enum hf_err toy_gcm(void *ctx, bool encrypt, const struct hf_seal_aead *with, struct hf_span in,
+                           struct hf_wr *out)
 {
-	uint64_t state = absorb(absorb(SEAL, hf_span_of(key, 32)), hf_span_of(nonce, 12)), pad = state;
+	uint64_t state = absorb(absorb(SEAL, hf_span_of(with->key, 32)), hf_span_of(with->nonce, 12)), pad = state;
 	size_t body = encrypt ? in.len : in.len - TAG;
 	uint8_t mark[MARK];
-	struct hf_span piece[2] = {ad, {NULL, 0}};
+	struct hf_span piece[2] = {with->ad, {NULL, 0}};
 
 	(void)ctx;
 	if (!encrypt && in.len < TAG)

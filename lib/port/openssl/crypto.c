@@ -180,8 +180,8 @@ static enum hf_err gcm_run(EVP_CIPHER_CTX *c, bool encrypt, struct hf_span ad, s
 	return HF_E_OK;
 }
 
-static enum hf_err crypto_gcm(void *ctx, bool encrypt, const uint8_t key[32], const uint8_t nonce[12],
-                              struct hf_span ad, struct hf_span in, struct hf_wr *out)
+static enum hf_err crypto_gcm(void *ctx, bool encrypt, const struct hf_seal_aead *with, struct hf_span in,
+                              struct hf_wr *out)
 {
 	if (!encrypt && in.len < GCM_TAG_LEN)
 		return HF_E_ENVELOPE;
@@ -195,8 +195,8 @@ static enum hf_err crypto_gcm(void *ctx, bool encrypt, const uint8_t key[32], co
 
 	if (c && EVP_CipherInit_ex(c, EVP_aes_256_gcm(), NULL, NULL, NULL, encrypt) &&
 	    EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_AEAD_SET_IVLEN, GCM_NONCE_LEN, NULL) &&
-	    EVP_CipherInit_ex(c, NULL, NULL, key, nonce, encrypt))
-		err = gcm_run(c, encrypt, ad, in, out->base + out->len);
+	    EVP_CipherInit_ex(c, NULL, NULL, with->key, with->nonce, encrypt))
+		err = gcm_run(c, encrypt, with->ad, in, out->base + out->len);
 	EVP_CIPHER_CTX_free(c);
 	if (err == HF_E_OK)
 		out->len += len;

@@ -100,8 +100,11 @@ enum hf_err hf_openssl_private_pem(struct hf_span pem, struct hf_seal_key **out)
 enum hf_err hf_openssl_public_der(struct hf_span der, struct hf_seal_key **out)
 {
 	const unsigned char *at = der.ptr;
-	EVP_PKEY *pkey = der.len > 0 && der.len <= INT32_MAX ? d2i_PUBKEY(NULL, &at, (long)der.len) : NULL;
+	EVP_PKEY *pkey = hf_openssl_spki_read(der);
 
+	if (pkey)
+		return adopt(pkey, out);
+	pkey = der.len > 0 && der.len <= INT32_MAX ? d2i_PUBKEY(NULL, &at, (long)der.len) : NULL;
 	if (pkey && at != der.ptr + der.len) {
 		EVP_PKEY_free(pkey);
 		pkey = NULL;
@@ -131,9 +134,12 @@ static enum hf_err put_bio(BIO *bio, int ok, struct hf_wr *out)
 
 enum hf_err hf_openssl_write(const struct hf_seal_key *key, enum hf_openssl_form form, struct hf_wr *out)
 {
-	BIO *bio = BIO_new(BIO_s_mem());
+	BIO *bio;
 	int ok = 0;
 
+	if (form == HF_OPENSSL_PUBLIC_DER && hf_openssl_spki_write(key, out))
+		return out->err;
+	bio = BIO_new(BIO_s_mem());
 	if (!bio)
 		return HF_E_MEMORY;
 	switch (form) {

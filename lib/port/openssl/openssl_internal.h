@@ -11,4 +11,8 @@ struct hf_seal_key {
 	EVP_MD_CTX *digest; /* the same: looking the digest up costs twice what hashing a message does */
 	size_t modulus_len; /* bytes, 0 if it is no RSA key */
 };
+
+/* RSA-2048 with e = 65537 only, else NULL or false: then the library must do it. */
+EVP_PKEY *hf_openssl_spki_read(struct hf_span der);
+bool hf_openssl_spki_write(const struct hf_seal_key *key, struct hf_wr *out);
 #endif

@@ -145,7 +145,9 @@ static enum hf_err save(struct hf_posix_store *s, struct hf_span image)
 		return err;
 	hf_wr_put(&w, hf_span_of(magic, MAGIC_LEN));
 	hf_wr_put(&w, hf_span_of(nonce, sizeof nonce));
-	err = c->gcm(c->ctx, true, s->key, nonce, hf_span_of(magic, MAGIC_LEN), image, &w);
+	struct hf_seal_aead with = {s->key, nonce, hf_span_of(magic, MAGIC_LEN)};
+
+	err = c->gcm(c->ctx, true, &with, image, &w);
 	return err == HF_E_OK ? replace_file(s->dir, store_name, hf_wr_span(&w)) : err;
 }
 
@@ -215,8 +217,8 @@ static enum hf_err unseal(struct hf_posix_store *s, size_t len)
 
 	if (len < HEAD_LEN + TAG_LEN || memcmp(s->file, magic, MAGIC_LEN) != 0)
 		return HF_E_ENVELOPE;
-	enum hf_err err = c->gcm(c->ctx, false, s->key, s->file + MAGIC_LEN, hf_span_of(magic, MAGIC_LEN),
-	                         hf_span_of(s->file + HEAD_LEN, len - HEAD_LEN), &w);
+	struct hf_seal_aead with = {s->key, s->file + MAGIC_LEN, hf_span_of(magic, MAGIC_LEN)};
+	enum hf_err err = c->gcm(c->ctx, false, &with, hf_span_of(s->file + HEAD_LEN, len - HEAD_LEN), &w);
 
 	s->len = err == HF_E_OK ? w.len : 0;
 	if (err == HF_E_OK && !image_is_sound(s))
