@@ -27,7 +27,8 @@ static inline struct hf_seal_key *vector_key(const char *name)
 	return key;
 }
 
-static inline void device_add(struct db *db, uint64_t id, const struct hf_seal_key *key, enum registry_state state, const char *type)
+static inline void device_add(struct db *db, uint64_t id, const struct hf_seal_key *key, enum registry_state state,
+                              const char *type)
 {
 	struct registry_identity i = {.id = id, .kind = REGISTRY_DEVICE, .state = state, .created_ms = 1};
 	struct hf_wr der = hf_wr_of(i.key, sizeof i.key);
@@ -56,7 +57,8 @@ static inline struct arrived device_says(struct hf_seal_key *key, uint64_t id, u
 {
 	static uint8_t bytes[MESSAGE_MAX];
 	uint8_t covered[MESSAGE_MAX], sig[HF_SEAL_SIGNATURE_MAX];
-	struct hf_wr c = hf_wr_of(covered, sizeof covered), s = hf_wr_of(sig, sizeof sig), w = hf_wr_of(bytes, sizeof bytes);
+	struct hf_wr c = hf_wr_of(covered, sizeof covered), s = hf_wr_of(sig, sizeof sig),
+				 w = hf_wr_of(bytes, sizeof bytes);
 	const struct hf_seal_crypto *crypto = hf_openssl_crypto();
 	struct arrived a;
 

@@ -29,7 +29,9 @@ static int tear_down(void **state)
 
 static int64_t make(const char *name, const char *role, uint64_t device, int64_t expires_ms, char bearer[96])
 {
-	struct account_token want = {.expires_ms = expires_ms, .scope = device ? ACCOUNT_DEVICE : ACCOUNT_EVERYTHING, .scope_id = device};
+	struct account_token want = {.expires_ms = expires_ms,
+	                             .scope = device ? ACCOUNT_DEVICE : ACCOUNT_EVERYTHING,
+	                             .scope_id = device};
 	char text[ACCOUNT_TOKEN_TEXT_MAX];
 	int64_t id = 0;
 

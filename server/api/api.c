@@ -197,6 +197,11 @@ static enum hf_err allow(struct http_call *h)
 	return in_scope(h, row, caller) ? HF_E_OK : HF_E_DENIED;
 }
 
+uint64_t api_wake_bit(enum facts_kind kind, uint64_t device)
+{
+	return UINT64_C(1) << (((device ^ (uint64_t)kind) * UINT64_C(0x9e3779b97f4a7c15)) >> 58);
+}
+
 /* Waiting calls are woken in a turn of their own: their answers need a commit too. */
 static void on_wake(struct os_timer *t)
 {
@@ -214,7 +219,7 @@ static void on_facts(void *ctx, const struct facts_fact *fact, size_t count)
 	if (!fact) /* more than fits: everybody looks */
 		a->wake_mask = UINT64_MAX;
 	for (size_t i = 0; fact && i < count; i++)
-		a->wake_mask |= UINT64_C(1) << fact[i].kind;
+		a->wake_mask |= api_wake_bit(fact[i].kind, fact[i].device);
 	if (a->wake_mask)
 		os_timer_set(a->loop, &a->wake, 0);
 }

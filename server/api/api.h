@@ -25,6 +25,9 @@ struct api {
 	const char *broker_ca_pem;
 	const char *sandbox; /* what of the sandbox holds */
 	/* Inside: */
+	uint8_t keyex_answer[SIGNER_REPLY_MAX]; /* KeyEx's signature over its own id, the same for everybody */
+	size_t keyex_answer_len;
+	int64_t keyex_answer_ms; /* monotonic */
 	struct os_timer wake;
 	uint64_t wake_mask;
 	uint64_t turns_failed;

@@ -13,19 +13,19 @@ enum { WAIT_MAX_MS = 30000, LIST_DEFAULT = 100, LIST_MAX = 1000, VALUE_MAX = 409
 
 static json_t *text_or_null(const char *text)
 {
-	return text[0] ? json_stringn(text, strlen(text)) : json_null();
+	json_t *v = text[0] ? json_string(text) : NULL; /* NULL also when it is not UTF-8 */
+
+	return v ? v : json_null();
 }
 
 static json_t *command_json(const struct command *m)
 {
-	json_t *answer = text_or_null(m->answer);
-
 	return json_pack("{s:I, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "command", (json_int_t)m->id,
 	                 "device", api_id(m->device), "kind", m->kind, "what", m->what, "value", text_or_null(m->value),
 	                 "state", m->state, "status", m->status >= 0 ? json_integer(m->status) : json_null(), "status_text",
 	                 m->status >= 0 ? json_string(hf_wire_status_text((unsigned)m->status)) : json_null(), "answer",
-	                 answer ? answer : json_null() /* not UTF-8 */, "who", m->who, "created_ms",
-	                 api_time(m->created_ms), "sent_ms", api_time(m->sent_ms), "answered_ms", api_time(m->answered_ms));
+	                 text_or_null(m->answer), "who", m->who, "created_ms", api_time(m->created_ms), "sent_ms",
+	                 api_time(m->sent_ms), "answered_ms", api_time(m->answered_ms));
 }
 
 static enum hf_err issued(struct api_call *c, enum hf_err err, int64_t id)
@@ -193,7 +193,7 @@ enum hf_err api_command_get(struct api_call *c)
 		c->http->deadline_ms = now + wait_ms;
 	if (command_final(&m) || now >= c->http->deadline_ms)
 		return api_reply(c, 200, command_json(&m));
-	c->http->wake_mask = UINT64_C(1) << FACTS_COMMAND;
+	c->http->wake_mask = api_wake_bit(FACTS_COMMAND, m.device);
 	c->wait = true;
 	return HF_E_OK;
 }

@@ -21,6 +21,15 @@ struct listing {
 	int64_t cursor;
 };
 
+/* From its bytes: a double would lose some of 64 bits. */
+static json_t *whole_json(struct hf_span bytes)
+{
+	struct hf_rd r = hf_rd_of(bytes);
+	uint64_t sign = UINT64_C(1) << (8 * bytes.len - 1);
+
+	return json_integer((json_int_t)((hf_rd_le(&r, (unsigned)bytes.len) ^ sign) - sign));
+}
+
 static json_t *value_json(const struct telemetry_reading *r)
 {
 	json_t *v = NULL;
@@ -30,7 +39,7 @@ static json_t *value_json(const struct telemetry_reading *r)
 	else if (r->kind >= TYPE_FLOAT && r->kind < TYPE_KIND_COUNT_)
 		v = isfinite(r->number) ? json_real(r->number) : NULL;
 	else if (r->kind >= TYPE_INT8 && r->kind < TYPE_FLOAT)
-		v = json_integer((json_int_t)r->number);
+		v = r->bytes.len > 0 && r->bytes.len <= 8 ? whole_json(r->bytes) : NULL;
 	if (v)
 		return v;
 	char *text = malloc(2 * r->bytes.len + 1);
@@ -103,7 +112,7 @@ enum hf_err api_data_list(struct api_call *c)
 	if (c->http->deadline_ms == 0)
 		c->http->deadline_ms = now + wait_ms;
 	if (err == HF_E_OK && json_array_size(l.list) == 0 && now < c->http->deadline_ms) {
-		c->http->wake_mask = UINT64_C(1) << FACTS_READING;
+		c->http->wake_mask = api_wake_bit(FACTS_READING, c->device);
 		c->wait = true;
 	}
 	if (err != HF_E_OK || c->wait) {
@@ -142,6 +151,11 @@ enum hf_err api_type_put(struct api_call *c)
 	_Static_assert(sizeof c->why >= TYPE_WHY_MAX, "the sentence fits");
 	if (err == HF_E_OK && !hf_span_equal(hf_span_text(p.name), c->http->place[0]))
 		return api_refuse(c, HF_E_INPUT, "the profile's name is %s, not that of the path", p.name);
+	if (err == HF_E_OK && p.join_simple && !account_may(c->caller, ACCOUNT_JOIN, 0))
+		return api_refuse(
+			c, HF_E_DENIED,
+			"a type whose devices join unseen needs the right to approve joins, too: any stranger may call "
+			"itself that type");
 	if (err == HF_E_OK)
 		err = type_put(c->a->db, &p, document, api_who(c), os_now_ms());
 	if (err == HF_E_OK)

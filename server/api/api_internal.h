@@ -34,6 +34,8 @@ HF_NODISCARD enum hf_err api_number(struct api_call *c, const char *name, int64_
 HF_NODISCARD enum hf_err api_row(struct api_call *c, int64_t *out);
 /* The name for the log. */
 const char *api_who(const struct api_call *c);
+/* For http_call.wake_mask: a fact of this kind about this device wakes the call (and, one time in 64, others do). */
+uint64_t api_wake_bit(enum facts_kind kind, uint64_t device);
 json_t *api_id(uint64_t id);
 /* null for 0 */
 json_t *api_time(int64_t ms);

@@ -12,7 +12,8 @@ enum {
 	TOKEN_TEXT_MAX = 1200,
 	CERT_TEXT_MAX = 4096,
 	CONFIRM_MS = 2000,
-	SIGNER_MS = 10000
+	SIGNER_MS = 10000,
+	KEYEX_ANSWER_MS = 600000
 };
 
 /* The reference's client takes 400 for a refusal; what it may try again later has a status of its own. */
@@ -116,26 +117,43 @@ static enum hf_err ask(struct api_call *c, enum signer_op op, struct hf_span pay
 	return signer_ask(c->a->signer, op, payload, on_signed, p);
 }
 
-enum hf_err api_keyex_validate(struct api_call *c)
+static enum hf_err validate_answer(struct api_call *c)
 {
-	struct pending *p = c->http->state;
-	struct hf_span v[3] = {0};
 	char sig[SIGNATURE_TEXT_MAX];
 	struct hf_wr w = hf_wr_of(sig, sizeof sig);
 
-	if (!p) {
-		enum hf_err err = three(c, (const char *const[]){"identity", "signature", NULL},
-		                        (const size_t[]){64, SIGNATURE_TEXT_MAX, 0}, v);
-
-		if (err == HF_E_OK)
-			err = keyex_validate(c->a->keyex, v[0], v[1], os_now_ms());
-		return err == HF_E_OK ? ask(c, SIGNER_KEYEX_ANSWER, hf_span_of(NULL, 0), 0) : refuse(c, err);
-	}
-	hf_wr_base64(&w, hf_span_of(p->answer, p->len));
+	hf_wr_base64(&w, hf_span_of(c->a->keyex_answer, c->a->keyex_answer_len));
 	hf_wr_nul(&w);
-	if (p->err != HF_E_OK || w.err != HF_E_OK)
-		return p->err != HF_E_OK ? p->err : w.err;
+	if (w.err != HF_E_OK)
+		return w.err;
 	return api_reply(c, 200, json_pack("{s:o, s:s}", "identity", api_id(c->a->keyex->id), "signature", sig));
+}
+
+/* KeyEx signs its own id and nothing else, so one signature serves all who ask within KEYEX_ANSWER_MS. */
+enum hf_err api_keyex_validate(struct api_call *c)
+{
+	const struct pending *p = c->http->state;
+	struct api *a = c->a;
+	struct hf_span v[3] = {0};
+
+	if (p && p->err != HF_E_OK)
+		return p->err;
+	if (p) {
+		memcpy(a->keyex_answer, p->answer, p->len);
+		a->keyex_answer_len = p->len;
+		a->keyex_answer_ms = os_monotonic_ms();
+		return validate_answer(c);
+	}
+	enum hf_err err =
+		three(c, (const char *const[]){"identity", "signature", NULL}, (const size_t[]){64, SIGNATURE_TEXT_MAX, 0}, v);
+
+	if (err == HF_E_OK)
+		err = keyex_validate(a->keyex, v[0], v[1], os_now_ms());
+	if (err != HF_E_OK)
+		return refuse(c, err);
+	if (a->keyex_answer_len > 0 && os_monotonic_ms() - a->keyex_answer_ms < KEYEX_ANSWER_MS)
+		return validate_answer(c);
+	return ask(c, SIGNER_KEYEX_ANSWER, hf_span_of(NULL, 0), 0);
 }
 
 static enum hf_err access_start(struct api_call *c)

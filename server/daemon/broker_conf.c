@@ -11,6 +11,7 @@ static const char fixed[] =
 	"allow_zero_length_clientid false\n"
 	"set_tcp_nodelay true\n"
 	"max_queued_messages 200000\n"
+	"max_queued_bytes 67108864\n"
 	"max_inflight_messages 2000\n"
 	"max_packet_size 69632\n"
 	"max_keepalive 3600\n"

@@ -44,7 +44,7 @@ struct server {
 	struct os_buf web_key, web_cert, broker_ca, server_key_base64;
 	char broker_name[CONF_TEXT_MAX + 8], first_name[CONF_TEXT_MAX];
 	char self_cert[8192], control_cert[8192], table_file[CONF_PATH_MAX];
-	bool signer_gone;
+	bool signer_gone, turn_failed;
 };
 
 static bool failed(const char *what, enum hf_err err)
@@ -81,7 +81,9 @@ static enum hf_err read_place_id(const struct server *s, enum conf_place place, 
 static void turn_end(void *ctx)
 {
 	struct server *s = ctx;
-	bool committed = !link_turn_failed(s->link) && db_commit(s->db) == HF_E_OK;
+	bool committed = !s->turn_failed && !link_turn_failed(s->link) && db_commit(s->db) == HF_E_OK;
+
+	s->turn_failed = false;
 
 	if (!committed) {
 		db_rollback(s->db);
@@ -107,7 +109,7 @@ static void on_housekeeping(struct os_timer *t)
 	    failed("expire joins", join_expire(&s->sessions, now)) ||
 	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
 	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
-		db_rollback(s->db);
+		s->turn_failed = true; /* others have written in this turn: all of it goes back together */
 	os_timer_set(&s->loop, t, os_monotonic_ms() + HOUSEKEEPING_MS);
 }
 

@@ -85,8 +85,8 @@ static enum hf_err run(struct db *db, const char *sql)
 
 static enum hf_err begin(struct db *db)
 {
-	if (db->open)
-		return HF_E_OK;
+	if (db->open) /* a full disk can end a transaction by itself: then nothing more of this turn may be written */
+		return sqlite3_get_autocommit(db->handle) ? HF_E_DATABASE : HF_E_OK;
 	enum hf_err err = run(db, "BEGIN");
 
 	db->open = err == HF_E_OK;

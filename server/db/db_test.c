@@ -163,13 +163,15 @@ static void savepoint_undoes_one_handler(void **state)
 static enum hf_err add_inbound(uint64_t device, uint64_t sequence)
 {
 	return db_exec(stage.db, DB_INBOUND_ADD,
-	               DB_ARGS(db_id(device), db_int(0), db_seq(sequence), db_int(5), db_bytes(hf_span_text("t")), db_int(1)), NULL);
+	               DB_ARGS(db_id(device), db_int(0), db_seq(sequence), db_int(5), db_bytes(hf_span_text("t")),
+	                       db_int(1)),
+	               NULL);
 }
 
 static void sequences_sort_as_unsigned(void **state)
 {
-	static const uint64_t rising[] = {0,          1,         INT64_MAX, UINT64_C(1) << 63, (UINT64_C(1) << 63) + 1, UINT64_MAX - 1,
-	                                  UINT64_MAX};
+	static const uint64_t rising[] = {
+		0, 1, INT64_MAX, UINT64_C(1) << 63, (UINT64_C(1) << 63) + 1, UINT64_MAX - 1, UINT64_MAX};
 	static const size_t order[] = {3, 6, 0, 2, 5, 1, 4};
 	size_t i = COUNT(rising);
 
@@ -199,17 +201,21 @@ static void kinds_of_values(void **state)
 	char text[3];
 
 	(void)state;
-	assert_int_equal(db_exec(stage.db, DB_SERIES_ADD, DB_ARGS(db_id(UINT64_C(0xfedcba9876543210)), db_span(hf_span_text("long name"))), NULL),
+	assert_int_equal(db_exec(stage.db, DB_SERIES_ADD,
+	                         DB_ARGS(db_id(UINT64_C(0xfedcba9876543210)), db_span(hf_span_text("long name"))), NULL),
 	                 HF_E_OK);
 	int64_t series = db_last_key(stage.db);
 
-	assert_int_equal(db_exec(stage.db, DB_READING_ADD, DB_ARGS(db_int(series), db_int(9), db_text("x"), db_real(-2.5), db_bytes(bytes)), NULL),
+	assert_int_equal(db_exec(stage.db, DB_READING_ADD,
+	                         DB_ARGS(db_int(series), db_int(9), db_text("x"), db_real(-2.5), db_bytes(bytes)), NULL),
 	                 HF_E_OK);
 	assert_int_equal(db_exec(stage.db, DB_READING_ADD,
-	                         DB_ARGS(db_int(series), db_int(9), db_text("x"), db_null(), db_bytes(hf_span_of(NULL, 0))), NULL),
+	                         DB_ARGS(db_int(series), db_int(9), db_text("x"), db_null(), db_bytes(hf_span_of(NULL, 0))),
+	                         NULL),
 	                 HF_E_OK);
 	DB_ROWS_SCOPED r = db_select(stage.db, DB_READING_AFTER,
-	                             DB_ARGS(db_id(UINT64_C(0xfedcba9876543210)), db_text(""), db_int(0), db_int(0), db_int(10), db_int(5)));
+	                             DB_ARGS(db_id(UINT64_C(0xfedcba9876543210)), db_text(""), db_int(0), db_int(0),
+	                                     db_int(10), db_int(5)));
 
 	assert_true(db_step(&r));
 	assert_true(db_col_real(&r, 4) == -2.5 && !db_col_null(&r, 4));
@@ -272,18 +278,10 @@ static void every_query_is_prepared(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(opened_twice_is_migrated_once),
-		CASE(newer_schema_is_refused),
-		CASE(no_database),
-		CASE(uncommitted_is_gone),
-		CASE(failed_commit_rolls_back),
-		CASE(savepoint_undoes_one_handler),
-		CASE(sequences_sort_as_unsigned),
-		CASE(a_taken_key_is_told),
-		CASE(kinds_of_values),
-		CASE(W1_text_is_only_text),
-		CASE(misuse_is_an_error),
-		CASE(every_query_is_prepared),
+		CASE(opened_twice_is_migrated_once), CASE(newer_schema_is_refused),  CASE(no_database),
+		CASE(uncommitted_is_gone),           CASE(failed_commit_rolls_back), CASE(savepoint_undoes_one_handler),
+		CASE(sequences_sort_as_unsigned),    CASE(a_taken_key_is_told),      CASE(kinds_of_values),
+		CASE(W1_text_is_only_text),          CASE(misuse_is_an_error),       CASE(every_query_is_prepared),
 	};
 
 	return cmocka_run_group_tests_name("db", tests, NULL, NULL);

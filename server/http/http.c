@@ -11,12 +11,12 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-enum { RUNS_A_TURN = 64, FLOOR_MS = 2, REPLY_MAX = 16 * 1024 * 1024, PER_ADDRESS = 512 };
+enum { RUNS_A_TURN = 64, FLOOR_MS = 2, REPLY_MAX = 16 * 1024 * 1024, PER_ADDRESS = 256 };
 
 /* TLS 1.2 and 1.3, forward secrecy and authenticated encryption only. */
 static const char tls_priority[] =
 	"NONE:+VERS-TLS1.3:+VERS-TLS1.2:+ECDHE-ECDSA:+ECDHE-RSA:+AES-256-GCM:+AES-128-GCM:"
-	"+CHACHA20-POLY1305:+AEAD:+SIGN-ALL:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:+GROUP-SECP256R1:+GROUP-X25519:"
+	"+CHACHA20-POLY1305:+AEAD:+SIGN-ALL:-SIGN-RSA-SHA1:-SIGN-ECDSA-SHA1:+GROUP-X25519:+GROUP-SECP256R1:"
 	"+GROUP-SECP384R1:+COMP-NULL:+CTYPE-X509:%SAFE_RENEGOTIATION:%SERVER_PRECEDENCE";
 
 struct http {
@@ -48,6 +48,7 @@ static void handle(struct http_call *c)
 {
 	enum http_verdict v = c->route->handler(c);
 
+	c->handled = true;
 	c->phase = v == HTTP_DONE ? HTTP_ANSWERED : HTTP_PARKED;
 	if (v == HTTP_WAIT) {
 		c->http->counts.parked++;
@@ -234,12 +235,16 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
 void http_turn_done(struct http *h, bool committed)
 {
 	for (struct http_call *c = h->calls; c; c = c->next) {
-		if (c->phase != HTTP_ANSWERED || !c->suspended)
-			continue;
-		if (!committed && c->status < 400) {
+		bool undone = !committed && c->handled && (c->phase == HTTP_PARKED || c->status < 400);
+
+		c->handled = false;
+		if (undone) { /* what it wrote is gone, also when it waits for something that will come of it */
 			http_fail(c, HF_E_DATABASE, NULL);
+			c->phase = HTTP_ANSWERED;
 			h->counts.errors++;
 		}
+		if (c->phase != HTTP_ANSWERED || !c->suspended)
+			continue;
 		c->suspended = false;
 		MHD_resume_connection(c->connection); /* it wakes nobody when the loop is ours */
 		os_timer_set(h->loop, &h->tick, 0);

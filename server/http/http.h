@@ -45,7 +45,7 @@ struct http_call {
 	struct http *http;
 	char path[512];
 	enum { HTTP_READING, HTTP_ANSWERED, HTTP_PARKED, HTTP_SENDING } phase;
-	bool suspended, gone, refused, ambiguous;
+	bool suspended, refused, ambiguous, handled; /* handled: in this turn */
 	struct http_call *prev, *next;
 };
 

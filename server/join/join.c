@@ -10,12 +10,15 @@
 
 enum { ANSWER_TTL_MS = 60000, SEALED_MAX = HF_SEAL_ENVELOPE_OVERHEAD + JOIN_VALUE_LEN };
 
+/* Tells the device. One that has used up its sequence ids cannot be told; what was decided holds all the same. */
 static enum hf_err answer(struct session_cache *c, struct session *s, struct hf_span token, unsigned status,
                           int64_t now_ms)
 {
 	struct hf_wire_msg m = {.type = HF_WIRE_RESPONSE, .token = token, .response = {(uint8_t)status}};
 
-	return session_say(c, s, &m, 0, now_ms + ANSWER_TTL_MS);
+	enum hf_err err = session_say(c, s, &m, 0, now_ms + ANSWER_TTL_MS);
+
+	return err == HF_E_SEQUENCE && status != HF_WIRE_JOIN_OK ? HF_E_OK : err;
 }
 
 static enum hf_err accept_device(struct session_cache *c, struct session *s, struct hf_span token, const char *who,

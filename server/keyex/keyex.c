@@ -52,6 +52,8 @@ enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span ke
 	KEY_SCOPED *key = NULL;
 	enum hf_err err = hf_id_parse(id, &i.id);
 
+	if (err == HF_E_OK && (i.id == k->id || i.id == k->default_c2))
+		err = HF_E_EXISTS;
 	if (err == HF_E_OK)
 		err = copy_type(type, i.type);
 	if (err == HF_E_OK)

@@ -4,7 +4,6 @@
 
 #include "port/openssl/openssl.h"
 
-#include <arpa/inet.h>
 #include <mqtt_protocol.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -25,12 +24,9 @@ static X509 *read_cert(const char *pem)
 
 static bool expect_host(SSL_CTX *ctx, const char *host)
 {
-	struct in_addr address;
 	X509_VERIFY_PARAM *p = SSL_CTX_get0_param(ctx);
 
-	if (inet_pton(AF_INET, host, &address) == 1)
-		return X509_VERIFY_PARAM_set1_ip_asc(p, host) == 1;
-	return X509_VERIFY_PARAM_set1_host(p, host, 0) == 1;
+	return X509_VERIFY_PARAM_set1_ip_asc(p, host) == 1 || X509_VERIFY_PARAM_set1_host(p, host, 0) == 1;
 }
 
 enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX **out)

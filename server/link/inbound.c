@@ -34,8 +34,10 @@ static enum hf_err on_data(struct link *l, struct session *s, const struct hf_wi
 	if (strcmp(p.name, s->identity.type) != 0 || l->profiles_changed) {
 		enum hf_err err = type_get(l->s.db, s->identity.type, &p);
 
-		if (err != HF_E_OK)
+		if (err != HF_E_OK) {
+			p.name[0] = 0;
 			return err;
+		}
 		l->profiles_changed = false;
 	}
 	struct telemetry_sample sample = {m->data.data_id, m->data.data, now_ms};
@@ -140,6 +142,8 @@ void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload)
 	}
 	if (err == HF_E_OK && !hf_peer_may_send(m.type, HF_PEER_DEVICE, state_of(l, s)))
 		err = HF_E_STATE;
+	if (err == HF_E_OK && hf_peer_on_join_topic(m.type) && !session_may_join(s, now))
+		err = HF_E_BUSY; /* each would cost a signature and two rows */
 	if (err == HF_E_OK) {
 		at = "receive";
 		err = session_receive(l->s.sessions, s, &m, &covered, now);

@@ -33,6 +33,8 @@ void link_on_down(struct link_conn *c)
 		return;
 	link_presence_clear(c->link);
 	link_rights_lost(c->link);
+	if (c->link->purge.phase != LINK_PURGE_IDLE)
+		os_timer_set(c->link->s.loop, &c->link->purge.timer, 0);
 }
 
 void link_on_message(struct link_conn *c, const char *topic, struct hf_span payload)
@@ -102,6 +104,9 @@ enum hf_err link_start(const struct link_setup *setup, struct link **out)
 		link_stop(l);
 		return err;
 	}
+	l->purge.timer = (struct os_timer){.on_due = link_purge_on_timer, .ctx = l};
+	l->pump = (struct os_timer){.on_due = link_outbox_on_pump, .ctx = l};
+	l->repush = (struct os_timer){.on_due = link_rights_on_repush, .ctx = l};
 	facts_subscribe(l->s.facts, on_facts, l);
 	/* Control first: before it has pushed the table nobody else is let in. */
 	link_conn_connect(&l->conn[LINK_OUT]);
@@ -117,8 +122,9 @@ void link_stop(struct link *l)
 		return;
 	for (unsigned i = 0; i < LINK_CONNS; i++)
 		link_conn_close(&l->conn[i]);
-	link_conn_close(&l->purge.conn);
-	os_timer_clear(l->s.loop, &l->purge_retry);
+	link_purge_stop(l);
+	os_timer_clear(l->s.loop, &l->pump);
+	os_timer_clear(l->s.loop, &l->repush);
 	link_presence_clear(l);
 	SSL_CTX_free(l->tls_self);
 	SSL_CTX_free(l->tls_control);
@@ -162,7 +168,7 @@ void link_turn_done(struct link *l, bool committed)
 		link_conn_flush(&l->conn[i]);
 		l->conn[i].has_read = false;
 	}
-	if (l->purge.busy && l->purge.conn.m)
+	if (l->purge.conn.m)
 		link_conn_flush(&l->purge.conn);
 }
 

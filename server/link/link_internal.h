@@ -30,11 +30,12 @@ struct link_conn {
 	bool clean, up, has_read, told;
 	char client_id[64];
 };
-/* Somebody waits for the broker to follow. mid: of the publish that carries the change, 0 while it has not left. */
+/* Somebody waits for the broker to follow. mid: of the publish that carries the change, 0 while it has not left. cut: that
+ * publish was a revocation and is confirmed; now the session has to go. */
 struct link_wait {
 	uint64_t id;
 	int mid;
-	bool used, purging;
+	bool used, revoked, cut;
 	link_done done;
 	void *ctx;
 };
@@ -51,9 +52,10 @@ struct link_presence {
 /* A clean-session CONNECT under a revoked device's client ids: ends its session and empties its queue. */
 struct link_purge {
 	struct link_conn conn;
-	struct link_wait *wait;
+	struct os_timer timer;
+	uint64_t id;
 	unsigned step;
-	bool busy;
+	enum { LINK_PURGE_IDLE, LINK_PURGE_CONNECTING, LINK_PURGE_UP } phase;
 };
 
 struct link {
@@ -62,13 +64,15 @@ struct link {
 	SSL_CTX *tls_self, *tls_control;
 	struct link_wait wait[LINK_WAITS_MAX];
 	struct link_purge purge;
-	struct os_timer purge_retry;
 	struct link_leaving leaving[LINK_LEAVING_MAX];
 	size_t leaving_count;
 	int64_t submitted; /* highest outbox row that the signer was asked about */
 	unsigned signing; /* asked, not answered */
 	bool resubmit; /* some rows must be tried again once signing is 0 */
+	bool more; /* rows wait because signing is at its maximum */
+	struct os_timer pump, repush;
 	int table_mid; /* publish that ends the table push; 0 = none under way */
+	int revoke_mid; /* of the last revoke line; 0 = all are confirmed */
 	bool table_known; /* the broker has our table */
 	bool failed, profiles_changed;
 	struct link_presence *presence[LINK_PRESENCE_BUCKETS];
@@ -94,15 +98,19 @@ void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload);
 /* outbox.c */
 void link_outbox_pump(struct link *l);
 void link_outbox_turn_done(struct link *l, bool committed);
-void link_outbox_resume(struct link *l);
+void link_outbox_on_pump(struct os_timer *t);
 /* rights.c */
 void link_rights_push(struct link *l);
 void link_rights_changed(struct link *l, uint64_t id);
 void link_rights_published(struct link *l, int mid, bool taken);
 void link_rights_lost(struct link *l);
+void link_rights_purged(struct link *l, uint64_t id);
+void link_rights_on_repush(struct os_timer *t);
 /* purge.c */
 void link_purge_next(struct link *l);
 void link_purge_on_up(struct link *l);
+void link_purge_on_timer(struct os_timer *t);
+void link_purge_stop(struct link *l);
 /* presence.c */
 void link_presence_event(struct link *l, struct hf_span lines);
 void link_presence_clear(struct link *l);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIGNING_MAX = 1024 };
+enum { SIGNING_MAX = 1024, RETRY_MS = 50 };
 
 /* A row while the signer has it. */
 struct job {
@@ -73,7 +73,8 @@ static void on_signed(void *ctx, enum hf_err err, struct hf_span sig)
 	if (err != HF_E_OK)
 		l->resubmit = true;
 	free(j);
-	link_outbox_resume(l);
+	if (l->resubmit || l->more)
+		os_timer_set(l->s.loop, &l->pump, l->resubmit ? os_monotonic_ms() + RETRY_MS : 0);
 }
 
 /* Asks for one row after the highest one asked for; false when there is none. */
@@ -100,19 +101,23 @@ static bool submit_next(struct link *l)
 	return true;
 }
 
-void link_outbox_pump(struct link *l)
-{
-	while (link_up(l) && !l->resubmit && l->signing < SIGNING_MAX && submit_next(l))
-		continue;
-}
-
 /* Rows that failed are tried from the beginning once nothing is under way, so that their order stays. */
-void link_outbox_resume(struct link *l)
+void link_outbox_pump(struct link *l)
 {
 	if (l->resubmit && l->signing == 0) {
 		l->resubmit = false;
 		l->submitted = 0;
 	}
+	while (link_up(l) && !l->resubmit && l->signing < SIGNING_MAX && submit_next(l))
+		continue;
+	l->more = l->signing == SIGNING_MAX;
+	if (l->resubmit && l->signing == 0)
+		os_timer_set(l->s.loop, &l->pump, os_monotonic_ms() + RETRY_MS);
+}
+
+void link_outbox_on_pump(struct os_timer *t)
+{
+	link_outbox_pump(t->ctx);
 }
 
 void link_outbox_turn_done(struct link *l, bool committed)
@@ -125,8 +130,9 @@ void link_outbox_turn_done(struct link *l, bool committed)
 			l->counts.sent++;
 		os_buf_release(&out->message);
 	}
-	if (!committed && l->leaving_count > 0)
+	if (!committed && l->leaving_count > 0) {
 		l->resubmit = true;
+		os_timer_set(l->s.loop, &l->pump, os_monotonic_ms() + RETRY_MS);
+	}
 	l->leaving_count = 0;
-	link_outbox_resume(l);
 }

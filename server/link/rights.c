@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { REPUSH_MS = 5000 };
 static char table_topic[HF_WIRE_TOPIC_MAX];
 
 static int publish(struct link *l, struct hf_span lines)
@@ -107,11 +108,10 @@ void link_rights_push(struct link *l)
 	os_buf_release(&p.chunk);
 }
 
-static void settle(struct link *l, struct link_wait *w, enum hf_err err)
+static void settle(struct link_wait *w, enum hf_err err)
 {
 	struct link_wait was = *w;
 
-	(void)l;
 	*w = (struct link_wait){0};
 	if (was.done)
 		was.done(was.ctx, err);
@@ -121,62 +121,89 @@ void link_rights_changed(struct link *l, uint64_t id)
 {
 	struct registry_identity i;
 	char text[HF_ID_TEXT_MAX];
-	int mid = 0;
 	OS_BUF_SCOPED line = os_buf_of(256);
 
 	if (registry_get(l->s.db, id, &i) != HF_E_OK)
 		return;
+	bool revoked = i.state == REGISTRY_REVOKED;
+
 	if (!l->conn[LINK_OUT].up) { /* a broker that comes back alone must not let it in */
-		if (i.state == REGISTRY_REVOKED)
+		if (revoked)
 			link_rights_push(l);
 		return;
 	}
 	hf_id_text(id, text);
-	if (i.state == REGISTRY_REVOKED)
+	if (revoked)
 		os_buf_format(&line, "revoke %s\n", text);
 	else
 		line_of(&i, &line);
-	if (line.len > 0)
-		mid = publish(l, os_buf_span(&line));
+	int mid = line.len > 0 ? publish(l, os_buf_span(&line)) : 0;
+
+	if (revoked && mid)
+		l->revoke_mid = mid;
 	for (size_t n = 0; n < LINK_WAITS_MAX; n++)
 		if (l->wait[n].used && l->wait[n].id == id && l->wait[n].mid == 0) {
 			l->wait[n].mid = mid;
-			l->wait[n].purging = i.state == REGISTRY_REVOKED;
+			l->wait[n].revoked = revoked;
 		}
+}
+
+static void on_table(struct link *l, bool taken)
+{
+	l->table_mid = 0;
+	l->table_known = taken;
+	l->counts.tables++;
+	os_log(OS_LOG_BROKER_TABLE, "taken=%s", taken ? "yes" : "no");
+	l->submitted = 0; /* what waited for the connection leaves now */
+	link_outbox_pump(l);
 }
 
 void link_rights_published(struct link *l, int mid, bool taken)
 {
-	if (mid == l->table_mid && mid != 0) {
-		l->table_mid = 0;
-		l->table_known = taken;
-		l->counts.tables++;
-		os_log(OS_LOG_BROKER_TABLE, "taken=%s", taken ? "yes" : "no");
-		l->submitted = 0; /* what waited for the connection leaves now */
-		link_outbox_pump(l);
-	}
+	if (mid == l->table_mid)
+		on_table(l, taken);
+	if (mid == l->revoke_mid)
+		l->revoke_mid = 0;
+	if (!taken) /* broker and registry differ: tell it everything again */
+		os_timer_set(l->s.loop, &l->repush, os_monotonic_ms() + REPUSH_MS);
 	for (size_t n = 0; n < LINK_WAITS_MAX; n++) {
 		struct link_wait *w = &l->wait[n];
 
-		if (!w->used || w->mid != mid || mid == 0)
+		if (!w->used || w->mid != mid)
 			continue;
-		if (!taken)
-			settle(l, w, HF_E_UNREACHABLE);
-		else if (w->purging)
-			w->mid = -1; /* cut; now its queue */
+		if (taken && w->revoked)
+			w->cut = true;
 		else
-			settle(l, w, HF_E_OK);
+			settle(w, taken ? HF_E_OK : HF_E_UNREACHABLE);
 	}
 	link_purge_next(l);
+}
+
+void link_rights_on_repush(struct os_timer *t)
+{
+	struct link *l = t->ctx;
+
+	if (l->conn[LINK_OUT].up)
+		link_rights_push(l);
+}
+
+/* Its session is gone too. */
+void link_rights_purged(struct link *l, uint64_t id)
+{
+	for (size_t n = 0; n < LINK_WAITS_MAX; n++)
+		if (l->wait[n].used && l->wait[n].cut && l->wait[n].id == id)
+			settle(&l->wait[n], HF_E_OK);
 }
 
 void link_rights_lost(struct link *l)
 {
 	l->table_known = false;
 	l->table_mid = 0;
+	l->revoke_mid = 0;
+	os_timer_clear(l->s.loop, &l->repush);
 	for (size_t n = 0; n < LINK_WAITS_MAX; n++)
 		if (l->wait[n].used)
-			settle(l, &l->wait[n], HF_E_UNREACHABLE);
+			settle(&l->wait[n], HF_E_UNREACHABLE);
 }
 
 enum hf_err link_await(struct link *l, uint64_t id, link_done done, void *ctx)
@@ -192,17 +219,9 @@ enum hf_err link_await(struct link *l, uint64_t id, link_done done, void *ctx)
 	return HF_E_FULL;
 }
 
-/* A cut that is under way goes on, although nobody waits for it any more. */
 void link_forget(struct link *l, void *ctx)
 {
-	for (size_t n = 0; n < LINK_WAITS_MAX; n++) {
-		struct link_wait *w = &l->wait[n];
-
-		if (!w->used || w->ctx != ctx)
-			continue;
-		if (w->purging)
-			w->done = NULL;
-		else
-			*w = (struct link_wait){0};
-	}
+	for (size_t n = 0; n < LINK_WAITS_MAX; n++)
+		if (l->wait[n].used && l->wait[n].ctx == ctx)
+			l->wait[n] = (struct link_wait){0};
 }

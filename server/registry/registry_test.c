@@ -29,8 +29,14 @@ static int tear_down(void **state)
 
 static enum hf_err add(uint64_t id, enum registry_state state, int64_t expires_ms)
 {
-	struct registry_identity i = {.id = id, .kind = REGISTRY_DEVICE, .state = state, .type = "box", .key = {1, 2, 3}, .key_len = 3,
-	                              .created_ms = 100, .expires_ms = expires_ms};
+	struct registry_identity i = {.id = id,
+	                              .kind = REGISTRY_DEVICE,
+	                              .state = state,
+	                              .type = "box",
+	                              .key = {1, 2, 3},
+	                              .key_len = 3,
+	                              .created_ms = 100,
+	                              .expires_ms = expires_ms};
 
 	return registry_add(stage.db, &i, HALF_MADE_MAX);
 }
@@ -144,7 +150,10 @@ static bool collect(void *ctx, const struct registry_identity *i)
 
 static void listed_by_kind(void **state)
 {
-	struct registry_identity server = {.id = 0x5e, .kind = REGISTRY_SERVER, .state = REGISTRY_JOINED, .type = "c2-server"};
+	struct registry_identity server = {.id = 0x5e,
+	                                   .kind = REGISTRY_SERVER,
+	                                   .state = REGISTRY_JOINED,
+	                                   .type = "c2-server"};
 	char text[64] = "";
 	int64_t count = -1;
 

@@ -181,6 +181,20 @@ enum hf_err session_receive(struct session_cache *c, struct session *s, const st
 	return registry_seen(c->db, s->identity.id, now_ms);
 }
 
+bool session_may_join(struct session *s, int64_t now_ms)
+{
+	int64_t refill = (now_ms - s->joins_ms) / SESSION_JOIN_REFILL_MS;
+
+	if (refill != 0) { /* also when the clock stepped back */
+		s->joins = refill < 0 || refill >= s->joins ? 0 : s->joins - (unsigned)refill;
+		s->joins_ms = now_ms;
+	}
+	if (s->joins >= SESSION_JOIN_BURST)
+		return false;
+	s->joins++;
+	return true;
+}
+
 void session_token(uint8_t out[SESSION_TOKEN_LEN])
 {
 	uint8_t random[16];

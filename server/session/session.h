@@ -9,7 +9,7 @@
 #include "seal/seal.h"
 #include "wire/wire.h"
 
-enum { SESSION_BUCKETS = 4096, SESSIONS_MAX = 20000 };
+enum { SESSION_BUCKETS = 4096, SESSIONS_MAX = 20000, SESSION_JOIN_BURST = 10, SESSION_JOIN_REFILL_MS = 2000 };
 
 /* One device in RAM. Everything in it can be read again from the database, and is after a failed turn. */
 struct session {
@@ -18,6 +18,8 @@ struct session {
 	struct hf_seal_window window; /* of this generation */
 	struct hf_seal_counter counter;
 	bool touched; /* changed in this turn */
+	int64_t joins_ms; /* of its bucket of join requests */
+	unsigned joins;
 	struct session *next;
 };
 struct session_counts {
@@ -49,6 +51,9 @@ HF_NODISCARD enum hf_err session_get(struct session_cache *c, uint64_t id, struc
  * judged type and topic. Errors: EXISTS (an exact repeat: it was done already), REPLAY, SEQUENCE, SIGNATURE, KEY, DATABASE. */
 HF_NODISCARD enum hf_err session_receive(struct session_cache *c, struct session *s, const struct hf_wire_msg *m,
                                          const struct hf_wire_covered *covered, int64_t now_ms);
+
+/* May it ask to join again? SESSION_JOIN_BURST requests at once, then one in SESSION_JOIN_REFILL_MS; counts this one. */
+bool session_may_join(struct session *s, int64_t now_ms);
 
 /* Puts a message to the device into the outbox: version, sender and sequence id are filled in, the token and the body are the
  * caller's. It leaves, signed, after the commit, unless deadline_ms (wall clock) has passed. command: its row, or 0.

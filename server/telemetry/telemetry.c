@@ -54,7 +54,7 @@ enum hf_err telemetry_encode(enum type_kind kind, double number, struct hf_wr *o
 	uint32_t half;
 	uint64_t bits;
 
-	if (k->width == 0 || !isfinite(number))
+	if (k->width == 0 || !isfinite(number) || (k->width == sizeof f && !k->whole && !isfinite(f)))
 		return HF_E_INPUT;
 	if (k->whole) {
 		double limit = ldexp(1.0, (int)(8 * k->width - 1));
@@ -148,7 +148,7 @@ enum hf_err telemetry_list(struct db *db, const struct telemetry_query *q,
 		char kind[16];
 		struct telemetry_reading r = {.cursor = db_col_int(&rows, 0),
 		                              .at_ms = db_col_int(&rows, 1),
-		                              .number = db_col_real(&rows, 4),
+		                              .number = db_col_null(&rows, 4) ? NAN : db_col_real(&rows, 4),
 		                              .bytes = db_col_span(&rows, 5)};
 
 		db_col_text(&rows, 2, r.name, sizeof r.name);

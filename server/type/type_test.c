@@ -78,11 +78,17 @@ static void bad_profiles_and_why(void **state)
 		{DATA_OF("{\"id\":\"T\",\"kind\":\"uint8\"}"), "data T: \"kind\" must be"},
 		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\"}"), "data T: \"from\" must be"},
 		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"both\"}"), "data T: \"from\" must be"},
-		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"device\",\"unit\":\"sixteen letters!\"}"), "longer than 15"},
-		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"device\"},{\"id\":\"T\",\"kind\":\"text\",\"from\":\"server\"}"), "data T stands twice"},
-		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"server\",\"min\":\"1\"}"), "data T: \"min\" and \"max\" must be"},
-		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"server\",\"max\":[]}"), "data T: \"min\" and \"max\" must be"},
-		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"server\",\"min\":2,\"max\":1}"), "data T: \"min\" and \"max\" must be"},
+		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"device\",\"unit\":\"sixteen letters!\"}"),
+	     "longer than 15"},
+		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"device\"},{\"id\":\"T\",\"kind\":\"text\",\"from\":"
+	             "\"server\"}"),
+	     "data T stands twice"},
+		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"server\",\"min\":\"1\"}"),
+	     "data T: \"min\" and \"max\" must be"},
+		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"server\",\"max\":[]}"),
+	     "data T: \"min\" and \"max\" must be"},
+		{DATA_OF("{\"id\":\"T\",\"kind\":\"int8\",\"from\":\"server\",\"min\":2,\"max\":1}"),
+	     "data T: \"min\" and \"max\" must be"},
 	};
 
 	(void)state;
@@ -97,8 +103,8 @@ static void bad_profiles_and_why(void **state)
 static void W3_bad_text_and_depth(void **state)
 {
 	static char deep[20001], large[TYPE_DOCUMENT_MAX + 2];
-	static const char *const texts[] = {"{\"name\":\"a\",\"label\":\"\xff\"}", "{\"name\":\"a\\u0000\"}", "{\"name\":\"\\ud800\"}",
-	                                    "\xef\xbb\xbf{\"name\":\"a\"}"};
+	static const char *const texts[] = {"{\"name\":\"a\",\"label\":\"\xff\"}", "{\"name\":\"a\\u0000\"}",
+	                                    "{\"name\":\"\\ud800\"}", "\xef\xbb\xbf{\"name\":\"a\"}"};
 	char why[TYPE_WHY_MAX];
 
 	(void)state;
@@ -130,10 +136,12 @@ static void as_many_as_fit(void **state)
 static void good_profile(void **state)
 {
 	(void)state;
-	assert_int_equal(parse("{\"name\":\"" NAME_63 "\",\"join\":{\"simple\":\"accept\",\"moderated\":\"refuse\"},\"certificate_days\":825,"
-	                       "\"actions\":[{\"id\":255,\"name\":\"boil\",\"dangerous\":true},{\"id\":0,\"name\":\"off\"}],"
-	                       "\"data\":[{\"id\":\"T\",\"kind\":\"double\",\"from\":\"device\",\"unit\":\"C\"},"
-	                       "{\"id\":\"L\",\"kind\":\"int16\",\"from\":\"server\",\"min\":-1.5,\"max\":7}]}"),
+	assert_int_equal(parse(
+						 "{\"name\":\"" NAME_63
+						 "\",\"join\":{\"simple\":\"accept\",\"moderated\":\"refuse\"},\"certificate_days\":825,"
+						 "\"actions\":[{\"id\":255,\"name\":\"boil\",\"dangerous\":true},{\"id\":0,\"name\":\"off\"}],"
+						 "\"data\":[{\"id\":\"T\",\"kind\":\"double\",\"from\":\"device\",\"unit\":\"C\"},"
+						 "{\"id\":\"L\",\"kind\":\"int16\",\"from\":\"server\",\"min\":-1.5,\"max\":7}]}"),
 	                 HF_E_OK);
 	assert_string_equal(p.name, NAME_63);
 	assert_true(p.join_simple && !p.join_moderated && p.certificate_days == 825);
@@ -201,13 +209,8 @@ static void stored_and_installed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(bad_profiles_and_why),
-		CASE(W3_bad_text_and_depth),
-		CASE(as_many_as_fit),
-		CASE(good_profile),
-		CASE(least_profile),
-		CASE(kinds_by_name),
-		CASE(stored_and_installed),
+		CASE(bad_profiles_and_why), CASE(W3_bad_text_and_depth), CASE(as_many_as_fit),       CASE(good_profile),
+		CASE(least_profile),        CASE(kinds_by_name),         CASE(stored_and_installed),
 	};
 
 	return cmocka_run_group_tests_name("type", tests, NULL, NULL);

@@ -249,6 +249,9 @@ class MqttLink:
 
     def close(self):
         """DISCONNECT and end the network thread."""
-        self.client.disconnect()
+        try:
+            self.client.disconnect()
+        except OSError:
+            pass  # TLS has failed before; there is nobody to say goodbye to
         self.client.loop_stop()
         self.drop()

@@ -75,7 +75,8 @@ class WebAttacks:
         self.u.api.delete(f"/tokens/{number}")
         api.get("/status", 401)
         self.u.api.delete(f"/tokens/{number}", 404)
-        admins = [t["id"] for t in self.u.api.get("/tokens")["tokens"] if t["role"] == "admin" and t["scope"] == "all" and not t["revoked_ms"]]
+        admins = [t["id"] for t in self.u.api.get("/tokens")["tokens"] if t["role"] == "admin" and
+                  t["scope"] == "all" and not t["revoked_ms"]]
         for number in admins[1:]:
             self.u.api.delete(f"/tokens/{number}")
         self.u.api.delete(f"/tokens/{admins[0]}", 409)  # the last admin stays
@@ -122,7 +123,8 @@ class WebAttacks:
             for body in self._bodies():
                 reply = self.u.api.call(method, path, body)
                 assert 400 <= reply.status < 500 and reply.json["message"], (path, body[:40], reply)
-        for body in ({"name": "x", "role": "root"}, {"name": "x", "role": "viewer", "scope": "group:1"}, {"name": "x" * 500, "role": "viewer"},
+        for body in ({"name": "x", "role": "root"}, {"name": "x", "role": "viewer", "scope": "group:1"},
+                     {"name": "x" * 500, "role": "viewer"},
                      {"name": "x", "role": "viewer", "scope": "device:0"}, {"name": "x", "role": "viewer", "days": -1},
                      {"name": "x", "role": "viewer", "days": 10**18}, {"name": "x", "role": "viewer", "days": "1"}, {"name": 1, "role": 2}):
             assert self.u.api.call("POST", "/api/v1/tokens", body).status == 400, body
@@ -154,7 +156,8 @@ class WebAttacks:
         for word in ("'%20OR%201=1--", "%27;DROP%20TABLE%20reading;--", "%22", "%00", "%ff", "x" * 3000):
             assert self.u.api.call("GET", f"/api/v1/devices?state={word}").json["devices"] == [], word
             assert self.u.api.call("GET", f"/api/v1/devices/{device.identity}/data?series={word}").json["readings"] == [], word
-        for query in ("limit=0x1", "limit=-1", "limit=99999999999999999999", "limit=1001", "after=x", "since_ms=1.5", "wait_ms=99999999", "until_ms=-"):
+        for query in ("limit=0x1", "limit=-1", "limit=99999999999999999999", "limit=1001", "after=x",
+                      "since_ms=1.5", "wait_ms=99999999", "until_ms=-"):
             assert self.u.api.call("GET", f"/api/v1/devices/{device.identity}/data?{query}").status == 400, query
         assert self.u.query("SELECT COUNT(*) FROM identity") == devices
         assert len(self.u.api.readings(device.identity)) == 1
@@ -170,7 +173,8 @@ class WebAttacks:
                b"GET /healthz HTTP/1.1\r\n" + b"X: y\r\n" * 20000 + b"\r\n", b"\0" * 1000, b"\x16\x03\x01" * 300, b"\r\n" * 5000]
         for payload in odd:
             answer = tls_exchange("localhost", HTTPS, self.context, payload, 5)
-            assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2", b"HTTP/1.1 5")) or answer.startswith(b"HTTP/1.1 505"), (payload[:60], answer[:100])
+            assert not answer.startswith((b"HTTP/1.1 2", b"HTTP/1.0 2", b"HTTP/1.1 5")) or \
+                answer.startswith(b"HTTP/1.1 505"), (payload[:60], answer[:100])
         inner = b"0\r\n\r\n" + hidden
         for lengths in (b"Content-Length: %d\r\nTransfer-Encoding: chunked\r\n" % len(inner),
                         b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", b"Content-Length: 5\r\nContent-Length: 0\r\n",

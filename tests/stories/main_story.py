@@ -92,6 +92,7 @@ class Story:
     def readings_are_there(self):
         first = self.u.api.next_reading(self.device, 0, "PM25")
         assert (first["kind"], first["unit"], type(first["value"])) == ("double", "ug/m3", float), first
+        until("two temperatures", lambda: len(self.u.api.readings(self.device, series="TEMP")) >= 2)
         got = self.u.json("data", "get", self.device, "--series", "TEMP", "--limit", "2")["readings"]
         assert len(got) == 2 and all(r["data"] == "TEMP" and r["unit"] == "C" for r in got), got
         after = self.u.api.cursor(self.device)
@@ -192,7 +193,7 @@ class Story:
     def a_killed_server_goes_on(self):
         for _ in range(2):
             self.u.restart(signal.SIGKILL)
-            self.u.report(self.u.connected(self.probe), time.time())
+            self.u.report(self.u.connected(self.probe), time.monotonic() // 1)
             self.u.api.post(f"/devices/{self.probe.identity}/actions", {"action": 7}, 202)
             self.probe.expect("ACTION")
         self.u.api.next_reading(self.device, self.u.api.cursor(self.device), "PM25")
@@ -207,7 +208,7 @@ class Story:
         until("it is up", self.u.up)
         self.u.connected(self.probe)
         until("the monitor is online", lambda: self.u.json("device", "show", self.device)["online"])
-        self.u.report(self.probe, time.time())
+        self.u.report(self.probe, time.monotonic() // 1)
         assert self.u.api.act(self.device, "led-on")["status"] == ACTION_OK
         assert not self.probe.link.closed.is_set() and len(self.probe.link.messages) >= sent
 
