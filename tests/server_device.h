@@ -38,7 +38,13 @@ static inline void device_add(struct db *db, uint64_t id, const struct hf_seal_k
 	(void)snprintf(i.type, sizeof i.type, "%s", type);
 	assert_int_equal(hf_openssl_write(key, HF_OPENSSL_PUBLIC_DER, &der), HF_E_OK);
 	i.key_len = der.len;
-	assert_int_equal(registry_add(db, &i, 10), HF_E_OK);
+	enum hf_err err = registry_add(db, &i, 10);
+
+	if (err == HF_E_EXISTS) { /* one key, one identity: another modulus, for a device that never signs */
+		i.key[100] ^= (uint8_t)id;
+		err = registry_add(db, &i, 10);
+	}
+	assert_int_equal(err, HF_E_OK);
 	if (state == REGISTRY_JOINED) {
 		struct facts unheard = {0};
 

@@ -101,7 +101,8 @@ static struct told told_last(void)
 		uint8_t plain[64];
 		struct hf_wr w = hf_wr_of(plain, sizeof plain);
 
-		assert_int_equal(hf_seal_envelope_open(hf_openssl_crypto(), device_key, m.hm_join_resp.encrypted, &w), HF_E_OK);
+		if (hf_seal_envelope_open(hf_openssl_crypto(), device_key, m.hm_join_resp.encrypted, &w) != HF_E_OK)
+			continue; /* another device's */
 		assert_int_equal(w.len, JOIN_VALUE_LEN);
 		memcpy(t.value, plain, JOIN_VALUE_LEN);
 	}

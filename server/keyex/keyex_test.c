@@ -317,18 +317,35 @@ static void K2_request_not_signed_by_its_key(void **state)
 	assert_null(access.key);
 }
 
+/* Another key each time: the n-th differs in its modulus. */
+static const char *body_no(char n)
+{
+	static char body[sizeof device_body];
+
+	memcpy(body, device_body, sizeof body);
+	body[100] = n;
+	return body;
+}
+
+static void K4_anothers_key(void **state)
+{
+	(void)state;
+	assert_int_equal(enrol("a1", device_body, "box"), HF_E_OK);
+	assert_int_equal(enrol("a2", device_body, "box"), HF_E_EXISTS);
+}
+
 static void K6_flood_of_registrations(void **state)
 {
 	int64_t count = 0;
 
 	(void)state;
-	assert_int_equal(enrol("a1", device_body, "box"), HF_E_OK);
-	assert_int_equal(enrol("a2", device_body, "box"), HF_E_OK);
-	assert_int_equal(enrol("a3", device_body, "box"), HF_E_OK);
-	assert_int_equal(enrol("a4", device_body, "box"), HF_E_FULL);
+	assert_int_equal(enrol("a1", body_no('1'), "box"), HF_E_OK);
+	assert_int_equal(enrol("a2", body_no('2'), "box"), HF_E_OK);
+	assert_int_equal(enrol("a3", body_no('3'), "box"), HF_E_OK);
+	assert_int_equal(enrol("a4", body_no('4'), "box"), HF_E_FULL);
 	assert_int_equal(registry_expire(stage.db, DEVICE_NOW + TTL_MS, &count), HF_E_OK);
 	assert_int_equal(count, 3);
-	assert_int_equal(enrol("a4", device_body, "box"), HF_E_OK);
+	assert_int_equal(enrol("a4", body_no('4'), "box"), HF_E_OK);
 }
 
 static void B1_revoked_gets_nothing(void **state)
@@ -422,6 +439,7 @@ int main(void)
 		CASE(K3_replayed_validate),
 		CASE(K1_request_with_another_name),
 		CASE(K2_request_not_signed_by_its_key),
+		CASE(K4_anothers_key),
 		CASE(K6_flood_of_registrations),
 		CASE(B1_revoked_gets_nothing),
 		CASE(K7_server_token),

@@ -33,8 +33,7 @@ static enum hf_err add(uint64_t id, enum registry_state state, int64_t expires_m
 	                              .kind = REGISTRY_DEVICE,
 	                              .state = state,
 	                              .type = "box",
-	                              .key = {1, 2, 3},
-	                              .key_len = 3,
+ .key_len = sizeof id,
 	                              .created_ms = 100,
 	                              .expires_ms = expires_ms};
 
@@ -72,8 +71,8 @@ static void there_and_back(void **state)
 		assert_true(i.id == ids[k] && i.sent == UINT64_MAX - k && i.controller == 0);
 		assert_int_equal(i.state, REGISTRY_REGISTERED);
 		assert_string_equal(i.type, "box");
-		assert_int_equal(i.key_len, 3);
-		assert_memory_equal(i.key, "\x01\x02\x03", 3);
+		assert_int_equal(i.key_len, sizeof ids[k]);
+		assert_memory_equal(i.key, &ids[k], sizeof ids[k]);
 		assert_int_equal(i.joined_ms + i.revoked_ms + i.seen_ms + i.certificate_ms + i.expires_ms + i.generation, 0);
 	}
 	assert_int_equal(registry_get(stage.db, 2, &(struct registry_identity){0}), HF_E_NOT_FOUND);
@@ -94,6 +93,17 @@ static void states_and_what_is_told(void **state)
 	assert_true(get(7).controller == 0 && get(7).joined_ms == 500 && get(7).revoked_ms == 500);
 	assert_int_equal(registry_set_state(stage.db, &stage.facts, 8, REGISTRY_JOINED, 1, 1), HF_E_NOT_FOUND);
 	assert_false(stage_told(&stage, FACTS_RIGHTS, 8));
+}
+
+static void K4_one_key_one_identity(void **state)
+{
+	struct registry_identity thief = {.id = 8, .kind = REGISTRY_REFERENCE, .state = REGISTRY_JOINED, .type = "c2"};
+
+	(void)state;
+	assert_int_equal(add(7, REGISTRY_REGISTERED, 0), HF_E_OK);
+	memcpy(thief.key, get(7).key, get(7).key_len);
+	thief.key_len = get(7).key_len;
+	assert_int_equal(registry_add(stage.db, &thief, HALF_MADE_MAX), HF_E_EXISTS);
 }
 
 static void K6_half_made_are_bounded(void **state)
@@ -189,6 +199,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(there_and_back),
 		CASE(states_and_what_is_told),
+		CASE(K4_one_key_one_identity),
 		CASE(K6_half_made_are_bounded),
 		CASE(half_made_expire_and_others_stay),
 		CASE(certificates_are_kept),

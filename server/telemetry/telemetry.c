@@ -63,8 +63,6 @@ enum hf_err telemetry_encode(enum type_kind kind, double number, struct hf_wr *o
 			return HF_E_INPUT;
 		bits = (uint64_t)(int64_t)number;
 	} else if (k->width == sizeof f) {
-		if (!isfinite(f))
-			return HF_E_INPUT;
 		memcpy(&half, &f, sizeof half);
 		bits = half;
 	} else {
