@@ -332,6 +332,9 @@ static void K4_anothers_key(void **state)
 	(void)state;
 	assert_int_equal(enrol("a1", device_body, "box"), HF_E_OK);
 	assert_int_equal(enrol("a2", device_body, "box"), HF_E_EXISTS);
+	assert_int_equal(enrol("ce", other_body, "box"), HF_E_EXISTS); /* KeyEx's own id */
+	assert_int_equal(enrol("5e", other_body, "box"), HF_E_EXISTS); /* our server's */
+	assert_int_equal(enrol("a2", other_body, "box"), HF_E_OK);
 }
 
 static void K6_flood_of_registrations(void **state)

@@ -13,6 +13,11 @@ static void subscribe(struct link_conn *c, enum hf_wire_topic topic, int qos)
 		(void)mosquitto_subscribe_v5(c->m, NULL, filter, qos, 0, NULL);
 }
 
+void link_subscribe_events(struct link *l)
+{
+	subscribe(&l->conn[LINK_OUT], HF_WIRE_TOPIC_EVENTS, 0);
+}
+
 void link_on_up(struct link_conn *c)
 {
 	static const enum hf_wire_topic topics[] = {

@@ -111,6 +111,8 @@ void link_purge_next(struct link *l);
 void link_purge_on_up(struct link *l);
 void link_purge_on_timer(struct os_timer *t);
 void link_purge_stop(struct link *l);
+/* link.c */
+void link_subscribe_events(struct link *l);
 /* presence.c */
 void link_presence_event(struct link *l, struct hf_span lines);
 void link_presence_clear(struct link *l);

@@ -85,6 +85,10 @@ static void on_line(struct link *l, struct hf_span line)
 	bool lost = line.len > 5 && memcmp(line.ptr, "lost ", 5) == 0;
 
 	l->counts.broker_lost += lost;
+	if (lost) { /* a subscription makes the plugin tell again who is there */
+		link_presence_clear(l);
+		link_subscribe_events(l);
+	}
 	l->counts.broker_refused += !lost;
 	if (lost || l->counts.broker_refused <= 100 || l->counts.broker_refused % 1000 == 0)
 		os_log(lost ? OS_LOG_BROKER_LOST : OS_LOG_BROKER_REFUSED, "event=\"%.*s\"", (int)line.len,

@@ -33,10 +33,11 @@ static enum hf_err add(uint64_t id, enum registry_state state, int64_t expires_m
 	                              .kind = REGISTRY_DEVICE,
 	                              .state = state,
 	                              .type = "box",
- .key_len = sizeof id,
+	                              .key_len = sizeof id,
 	                              .created_ms = 100,
 	                              .expires_ms = expires_ms};
 
+	memcpy(i.key, &id, sizeof id); /* one key, one identity */
 	return registry_add(stage.db, &i, HALF_MADE_MAX);
 }
 

@@ -348,6 +348,23 @@ static void too_large_to_say(void **state)
 	}
 }
 
+/* A device that asks again and again is heard at first, then now and then. */
+static void K6_join_requests_in_a_bucket(void **state)
+{
+	struct session *s = NULL;
+
+	(void)state;
+	assert_int_equal(session_get(&cache, DEVICE_ID, &s), HF_E_OK);
+	for (unsigned i = 0; i < SESSION_JOIN_BURST; i++)
+		assert_true(session_may_join(s, DEVICE_NOW + i));
+	assert_false(session_may_join(s, DEVICE_NOW + SESSION_JOIN_REFILL_MS - 1));
+	assert_true(session_may_join(s, DEVICE_NOW + SESSION_JOIN_REFILL_MS));
+	assert_false(session_may_join(s, DEVICE_NOW + SESSION_JOIN_REFILL_MS + 1));
+	for (unsigned i = 0; i < SESSION_JOIN_BURST; i++)
+		assert_true(session_may_join(s, DEVICE_NOW + INT64_C(1000000000)));
+	assert_false(session_may_join(s, DEVICE_NOW + INT64_C(1000000000)));
+}
+
 static void tokens_are_new(void **state)
 {
 	uint8_t a[SESSION_TOKEN_LEN], b[SESSION_TOKEN_LEN];
@@ -380,6 +397,7 @@ int main(void)
 		CASE(said_lies_in_the_outbox),
 		CASE(said_in_a_failed_turn_is_gone),
 		CASE(too_large_to_say),
+		CASE(K6_join_requests_in_a_bucket),
 		CASE(tokens_are_new),
 	};
 
