@@ -83,7 +83,7 @@ struct hf_wire_covered {
 };
 
 /* Parses all of in. out borrows from in; covered may be NULL. Checked in this order, outputs untouched on error:
- * SHORT, VERSION, TYPE, then the body: SHORT, TOKEN (empty), PAD, TRAILING. The sequence id is the receiver's to judge.
+ * SHORT (header), VERSION, TYPE, TOKEN (empty), then the body: SHORT, PAD, TRAILING. The sequence id is the receiver's to judge.
  * Source: srup-v5 sections 1 and 2. */
 HF_NODISCARD enum hf_err hf_wire_decode(struct hf_span in, struct hf_wire_msg *out, struct hf_wire_covered *covered);
 /* Version, type, sequence id, sender and token alone; for a type that is not known too. Errors: SHORT, VERSION. */

@@ -42,7 +42,7 @@ enum hf_err api_refuse(struct api_call *c, enum hf_err err, const char *fmt, ...
 
 enum hf_err api_reply(struct api_call *c, unsigned status, json_t *value)
 {
-	char *text = value ? json_dumps(value, JSON_COMPACT | JSON_REAL_PRECISION(16)) : NULL;
+	char *text = value ? json_dumps(value, JSON_COMPACT) : NULL;
 
 	json_decref(value);
 	if (!text)

@@ -216,6 +216,8 @@ enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_
 	if (err != HF_E_OK)
 		return err;
 	err = registry_get(k->db, i.id, &old);
+	if (err == HF_E_OK && old.state == REGISTRY_REVOKED)
+		return HF_E_DENIED;
 	if (err == HF_E_OK)
 		return hf_span_equal(hf_span_of(old.key, old.key_len), hf_span_of(i.key, i.key_len)) &&
 		               old.kind != REGISTRY_DEVICE

@@ -4,10 +4,10 @@
 #include "base/base.h"
 #include "db/db.h"
 
-#define TYPE_KINDS(K)                                                                                       \
-	K(BYTES, "bytes")                                                                                       \
-	K(TEXT, "text") K(INT8, "int8") K(INT16, "int16") K(INT32, "int32") K(INT64, "int64") K(FLOAT, "float") \
-		K(DOUBLE, "double")
+#define TYPE_KINDS(K) \
+	K(BYTES, "bytes") \
+	K(TEXT, "text")   \
+	K(INT8, "int8") K(INT16, "int16") K(INT32, "int32") K(INT64, "int64") K(FLOAT, "float") K(DOUBLE, "double")
 #define TYPE_ENUM(NAME, text) TYPE_##NAME,
 /* How the value of a data id is coded on the wire. Source: srup-v5 section 2.1.4. */
 enum type_kind { TYPE_KINDS(TYPE_ENUM) TYPE_KIND_COUNT_ };

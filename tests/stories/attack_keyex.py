@@ -250,13 +250,18 @@ class KeyexAttacks:
     # --- the last one: afterwards nobody can register for a while -------------------------------------------------------
 
     def K6_flood_of_registrations(self):
-        device = self.u.device("k6")
+        """Keys that are new each time, from few primes: as cheap as a flood needs them."""
+        device, primes, statuses = self.u.device("k6"), [], []
         device.new_identity()
-        body, statuses = device.register_body(), []
-        for number in range(0x100, 0x180):
-            statuses.append(device.keyex.request("POST", "register", {**body, "identity": f"{number:x}"}).status)
+        for _ in range(9):
+            numbers = rsa.generate_private_key(65537, 2048).private_numbers()
+            primes.append((numbers.p, numbers.q))
+        keys = [spki(rsa.RSAPublicNumbers(65537, p * q).public_key()) for p, _ in primes for _, q in primes]
+        for number, key in enumerate(keys, 0x100):
+            body = {"identity": f"{number:x}", "key": key, "type": "sensor"}
+            statuses.append(device.keyex.request("POST", "register", body).status)
             if statuses[-1] != 201:
                 break
-        self._sentence(device.keyex.request("POST", "register", body), 429)
+        self._sentence(device.keyex.request("POST", "register", device.register_body()), 429)
         assert set(statuses) == {201, 429}, statuses
         assert self.u.query("SELECT COUNT(*) FROM identity WHERE state IN ('new', 'proven')")[0][0] <= 60
