@@ -81,7 +81,9 @@ static bool make_action(struct wire_bench *b, size_t i, struct hf_wr *out)
 		return false;
 	struct hf_span piece = hf_wr_span(&covered);
 
-	if (b->crypto->sign(b->crypto->ctx, b->key, &piece, 1, &w) != HF_E_OK)
+	const struct hf_seal_crypto *crypto = hf_openssl_crypto();
+
+	if (crypto->sign(crypto->ctx, b->key, &piece, 1, &w) != HF_E_OK)
 		return false;
 	m.signature = hf_wr_span(&w);
 	return hf_wire_encode(out, &m, HF_WIRE_WHOLE) == HF_E_OK;

@@ -193,12 +193,14 @@ enum cli_exit cli_call(struct cli_api *api, const char *method, const char *path
 
 enum cli_exit cli_call_once(const struct cli_args *a, const char *method, const char *path, json_t *body, json_t **out)
 {
-	CLI_API_SCOPED api;
+	struct cli_api api;
 	enum cli_exit code = cli_api_open(a, &api);
 
 	if (code == CLI_DONE)
-		return cli_call(&api, method, path, body, 0, out);
-	json_decref(body);
+		code = cli_call(&api, method, path, body, 0, out);
+	else
+		json_decref(body);
+	cli_api_close(&api);
 	return code;
 }
 

@@ -171,10 +171,14 @@ void cli_print_hex(const char *name, struct hf_span bytes)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	printf(",\"%s\":%s", name, bytes.ptr ? "\"" : "null");
+	if (!bytes.ptr) {
+		printf(",\"%s\":null", name);
+		return;
+	}
+	printf(",\"%s\":\"", name);
 	for (size_t i = 0; i < bytes.len; i++) {
 		(void)putchar_unlocked(digits[bytes.ptr[i] >> 4]);
 		(void)putchar_unlocked(digits[bytes.ptr[i] & 15]);
 	}
-	(void)fputs(bytes.ptr ? "\"" : "", stdout);
+	(void)fputs("\"", stdout);
 }

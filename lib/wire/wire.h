@@ -8,7 +8,7 @@ extern "C" {
 #endif
 
 /* Version 5 names no limit; two-byte lengths give about 4 x 65535. Peers send at most HF_WIRE_SEND_MAX. Source: srup-v5 section 1. */
-enum { HF_WIRE_V5 = 5, HF_WIRE_MAX = 262144, HF_WIRE_SEND_MAX = 65535, HF_WIRE_FIELDS_MAX = 12 };
+enum { HF_WIRE_V5 = 5, HF_WIRE_MAX = 262144, HF_WIRE_SEND_MAX = 65535 };
 
 enum hf_wire_type {
 #define MSG0(NAME, name, code, doc) HF_WIRE_##NAME = (code),

@@ -160,7 +160,8 @@ enum hf_err api_type_put(struct api_call *c)
 		err = type_put(c->a->db, &p, document, api_who(c), os_now_ms());
 	if (err == HF_E_OK)
 		err = audit_record(c->a->db, api_who(c), "type.stored", 0, p.name);
-	facts_emit(c->a->facts, FACTS_DEVICE, 0);
+	if (err == HF_E_OK)
+		facts_emit(c->a->facts, FACTS_TYPE, 0);
 	return err != HF_E_OK ? err
 	                      : api_reply(c, 200,
 	                                  json_pack("{s:s, s:i, s:i}", "name", p.name, "actions", (int)p.actions, "data",

@@ -56,7 +56,7 @@ static int free_keys(void **state)
 
 static void remember_token(void)
 {
-	struct hf_wire_msg m;
+	struct hf_wire_msg m = {0};
 	int64_t after = 0;
 
 	while (outbox_next(stage.db, &after, &m)) {
@@ -149,7 +149,7 @@ static void action_to_its_answer(void **state)
 static void setting_in_the_outbox(void **state)
 {
 	int64_t id = setting(DEVICE_ID), after = 0;
-	struct hf_wire_msg m;
+	struct hf_wire_msg m = {0};
 	struct command c;
 
 	(void)state;
@@ -307,7 +307,7 @@ static void not_to_everybody(void **state)
 static void B1_dropped_with_its_device(void **state)
 {
 	int64_t mine = action(DEVICE_ID), sent = action(DEVICE_ID), others = action(OTHER_ID), after = 0;
-	struct hf_wire_msg m;
+	struct hf_wire_msg m = {0};
 
 	(void)state;
 	assert_int_equal(command_sent(stage.db, &stage.facts, sent, DEVICE_ID, 1), HF_E_OK);

@@ -45,6 +45,7 @@ struct server {
 	char broker_name[CONF_TEXT_MAX + 8], first_name[CONF_TEXT_MAX];
 	char self_cert[8192], control_cert[8192], table_file[CONF_PATH_MAX];
 	bool signer_gone, turn_failed;
+	enum hf_err renewed; /* how the first of the two renewals ended */
 };
 
 static bool failed(const char *what, enum hf_err err)
@@ -131,7 +132,8 @@ static void on_self_renewed(void *ctx, enum hf_err err, struct hf_span answer)
 
 	if (err == HF_E_OK)
 		err = take_certificate(answer, s->self_cert, sizeof s->self_cert);
-	(void)failed("renew the server's access certificate", err);
+	if (failed("renew the server's access certificate", err))
+		s->renewed = err;
 }
 
 static void on_control_renewed(void *ctx, enum hf_err err, struct hf_span answer)
@@ -141,30 +143,38 @@ static void on_control_renewed(void *ctx, enum hf_err err, struct hf_span answer
 	if (err == HF_E_OK)
 		err = take_certificate(answer, s->control_cert, sizeof s->control_cert);
 	if (err == HF_E_OK)
+		err = s->renewed;
+	if (err == HF_E_OK)
 		err = link_renew(s->link, s->self_cert, s->control_cert);
-	if (failed("renew the control certificate", err))
+	if (failed("renew the access certificates", err))
 		os_timer_set(&s->loop, &s->renew, os_monotonic_ms() + RENEW_RETRY_MS);
 }
 
-static size_t access_request(const struct server *s, bool control, uint8_t *payload, size_t cap)
+static enum hf_err access_request(const struct server *s, bool control, struct hf_wr *payload)
 {
-	struct hf_wr w = hf_wr_of(payload, cap);
+	hf_wr_be(payload, control, 1);
+	return hf_openssl_write(s->access_key, HF_OPENSSL_PUBLIC_DER, payload);
+}
 
-	hf_wr_be(&w, control, 1);
-	return hf_openssl_write(s->access_key, HF_OPENSSL_PUBLIC_DER, &w) == HF_E_OK ? w.len : 0;
+static enum hf_err ask_renewal(struct server *s, bool control, signer_done done)
+{
+	uint8_t payload[256];
+	struct hf_wr w = hf_wr_of(payload, sizeof payload);
+	enum hf_err err = access_request(s, control, &w);
+
+	return err == HF_E_OK ? signer_ask(&s->signer, SIGNER_ACCESS_CERT, hf_wr_span(&w), done, s) : err;
 }
 
 /* Half-way through their life; the answers come in this order. */
 static void on_renew(struct os_timer *t)
 {
 	struct server *s = t->ctx;
-	uint8_t self[256], control[256];
-	size_t self_len = access_request(s, false, self, sizeof self),
-		   control_len = access_request(s, true, control, sizeof control);
-	enum hf_err err = signer_ask(&s->signer, SIGNER_ACCESS_CERT, hf_span_of(self, self_len), on_self_renewed, s);
+
+	s->renewed = HF_E_OK;
+	enum hf_err err = ask_renewal(s, false, on_self_renewed);
 
 	if (err == HF_E_OK)
-		err = signer_ask(&s->signer, SIGNER_ACCESS_CERT, hf_span_of(control, control_len), on_control_renewed, s);
+		err = ask_renewal(s, true, on_control_renewed);
 	os_timer_set(&s->loop, t,
 	             os_monotonic_ms() + (failed("ask for new access certificates", err) ? RENEW_RETRY_MS : RENEW_MS));
 }
@@ -298,6 +308,8 @@ static enum hf_err open_identity(struct server *s)
 		err = register_self(s, self, key);
 	hf_openssl_key_free(key);
 	hf_wr_base64(&w, os_buf_span(&pem));
+	if (err == HF_E_OK)
+		err = w.err;
 	os_buf_put(&s->server_key_base64, hf_wr_span(&w));
 	s->keyex.default_c2 = self;
 	session_cache_init(&s->sessions, s->db, &s->facts, self);
@@ -308,9 +320,11 @@ static enum hf_err open_identity(struct server *s)
 static enum hf_err ask_certificate(const struct server *s, int signer_fd, bool control, char *pem, size_t cap)
 {
 	uint8_t payload[256], answer[SIGNER_REPLY_MAX];
-	struct hf_wr a = hf_wr_of(answer, sizeof answer);
-	size_t len = access_request(s, control, payload, sizeof payload);
-	enum hf_err err = signer_ask_now(signer_fd, SIGNER_ACCESS_CERT, hf_span_of(payload, len), &a);
+	struct hf_wr w = hf_wr_of(payload, sizeof payload), a = hf_wr_of(answer, sizeof answer);
+	enum hf_err err = access_request(s, control, &w);
+
+	if (err == HF_E_OK)
+		err = signer_ask_now(signer_fd, SIGNER_ACCESS_CERT, hf_wr_span(&w), &a);
 
 	return err != HF_E_OK ? err : take_certificate(hf_wr_span(&a), pem, cap);
 }
@@ -359,14 +373,11 @@ static enum hf_err open_link(struct server *s)
 
 static enum hf_err open_http(struct server *s)
 {
-	s->keyex = (struct keyex){s->db,
-	                          &s->facts,
-	                          s->keyex.public_key,
-	                          s->keyex.id,
-	                          s->keyex.default_c2,
-	                          s->conf->registration_ttl_s * 1000,
-	                          s->conf->registrations_max,
-	                          s->conf->certificate_days};
+	s->keyex.db = s->db;
+	s->keyex.facts = &s->facts;
+	s->keyex.ttl_ms = s->conf->registration_ttl_s * 1000;
+	s->keyex.half_made_max = s->conf->registrations_max;
+	s->keyex.certificate_days = s->conf->certificate_days;
 	s->api = (struct api){
 		.conf = s->conf,
 		.loop = &s->loop,
@@ -437,9 +448,7 @@ static void close_all(struct server *s)
 	session_cache_release(&s->sessions);
 	hf_openssl_key_free(s->access_key);
 	hf_openssl_key_free(s->keyex.public_key);
-	if (s->db && db_commit(s->db) != HF_E_OK)
-		os_log(OS_LOG_COMMIT_FAILED, "at=stop");
-	db_close(s->db);
+	db_close(s->db); /* every turn was committed: what is left belongs to an opening that failed */
 	os_buf_release(&s->web_key);
 	os_buf_release(&s->web_cert);
 	os_buf_release(&s->broker_ca);

@@ -28,7 +28,7 @@ struct http_call {
 	const struct http_route *route;
 	struct hf_span place[HTTP_PLACES]; /* what stands in the pattern's places */
 	struct os_buf body;
-	/* The reply. Set status and fill reply, or call http_fail or http_reply_err. */
+	/* The reply. Set status and fill reply, or call http_fail or http_reply. */
 	unsigned status;
 	const char *content_type;
 	struct os_buf reply;
@@ -64,10 +64,10 @@ struct http_setup {
 
 /* Counters for /metrics. */
 struct http_counts {
-	uint64_t requests, refused, errors, too_big, parked, connections;
+	uint64_t requests, refused, errors, too_big, parked;
 };
 
-/* Listens. Errors: IO (address taken, key or certificate not usable; logged with why), MEMORY. */
+/* Listens. Errors: INPUT (listen is no IP address), IO (address taken, key or certificate not usable; logged with why), MEMORY. */
 HF_NODISCARD enum hf_err http_start(struct os_loop *loop, const struct http_setup *setup, struct http **out);
 /* No new connections; what waits is answered 503. Frees all. */
 void http_stop(struct http *h);

@@ -12,8 +12,8 @@ struct join_limits {
 };
 
 /* A device asks, with a signature that holds. Simple: answered at once, by the policy of its type. Moderated: the confirmation value
- * goes out sealed and a person decides. A device that is joined to us already is told so. Errors: FULL, DENIED (the type may not ask
- * so; the device was told), CRYPTO, DATABASE. */
+ * goes out sealed and a person decides. A device that is joined to us already is told so; one whose type may not
+ * ask so, or for which there is no room, is told that, and the result is OK. Errors: SEQUENCE, KEY, RANDOM, CRYPTO, DATABASE. */
 HF_NODISCARD enum hf_err join_simple(struct session_cache *c, struct session *s, struct hf_span token, int64_t now_ms);
 HF_NODISCARD enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l, struct session *s,
                                         struct hf_span token, int64_t now_ms);

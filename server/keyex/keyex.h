@@ -22,22 +22,23 @@ HF_NODISCARD enum hf_err keyex_register(struct keyex *k, struct hf_span id, stru
                                         struct hf_span type, int64_t now_ms);
 /* It proves its key: PSS over the id text. Errors: ID, NOT_FOUND, TEXT, SIGNATURE, DENIED (revoked), DATABASE. */
 HF_NODISCARD enum hf_err keyex_validate(struct keyex *k, struct hf_span id, struct hf_span signature, int64_t now_ms);
-/* It asks for its access certificate: base64 of the CSR's PEM, PSS over that PEM. What is certified is out_key alone, under the id
- * that was proven. Errors: as keyex_validate, STATE (key never proven), INPUT, KEY. Free out_key with hf_openssl_key_free. */
+/* What is to be certified: this key and nothing else of the request, under the id that was proven. */
 struct keyex_access {
 	uint64_t id;
 	int64_t days;
-	struct hf_seal_key *key;
+	struct hf_seal_key *key; /* the caller frees it with hf_openssl_key_free */
 };
+/* It asks for its access certificate: base64 of the CSR's PEM, PSS over that PEM. Errors: as keyex_validate, STATE (key never
+ * proven), TOO_BIG, INPUT, KEY. */
 HF_NODISCARD enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature,
                                       struct keyex_access *out);
-/* Its certificate was made: now it is registered; *first tells whether it was not before. Errors: DENIED (revoked meanwhile),
- * NOT_FOUND, DATABASE. */
 struct keyex_certificate {
 	uint64_t id;
 	struct hf_span digest; /* SHA-256 of its PEM, 32 bytes */
 	int64_t not_after_ms;
 };
+/* Its certificate was made: now it is registered; *first tells whether it was not before. Errors: DENIED (revoked meanwhile),
+ * NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err keyex_certified(struct keyex *k, const struct keyex_certificate *cert, int64_t now_ms,
                                          bool *first);
 /* base64 of the PEM public key; the type's text. Not of half-made, unproven or revoked identities. Errors: ID, NOT_FOUND, DATABASE. */
@@ -46,7 +47,7 @@ HF_NODISCARD enum hf_err keyex_type(struct keyex *k, struct hf_span id, struct h
 /* Is that server known? Errors: ID, NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err keyex_server_check(struct keyex *k, struct hf_span id);
 /* A C2 server of the reference kind registers with its server token. The same one again is OK.
- * Errors: ID, KEY, TEXT, SIGNATURE, EXPIRED, EXISTS (another key has that id), DATABASE. */
+ * Errors: ID, KEY, TEXT, SIGNATURE, EXPIRED, EXISTS (another key has that id), DENIED (revoked), DATABASE. */
 HF_NODISCARD enum hf_err keyex_server_register(struct keyex *k, struct hf_span id, struct hf_span key_body,
                                                struct hf_span token, int64_t now_ms);
 

@@ -16,10 +16,10 @@
 
 #define ID "d1"
 /* RSA of 1024 bits, made with openssl genrsa */
-#define WEAK_BODY                                                                                          \
-	"MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCtCN/CiTQ5cRi7cEx8bH1UzuwKPLs4ZEsCz9IQCqYP7GuGVqaedxAT+9tjBoG2" \
-	"bGBsmzfG0UEHC1kRMlWEok7dU148eLY8OAwQHGywTGMIdjG9bdSKUhOO1hamcl9ptxkuMLM4tXpRSwfiBRHJF23I4TcPy2gF+tc/" \
-	"5PVsTIuNXwIDAQAB"
+static const char weak_body[] =
+	"MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQCtCN/CiTQ5cRi7cEx8bH1UzuwKPLs4ZEsCz9IQCqYP7GuGVqaedxAT+9tjBoG2"
+	"bGBsmzfG0UEHC1kRMlWEok7dU148eLY8OAwQHGywTGMIdjG9bdSKUhOO1hamcl9ptxkuMLM4tXpRSwfiBRHJF23I4TcPy2gF+tc/"
+	"5PVsTIuNXwIDAQAB";
 
 enum { TTL_MS = 600000, BODY_MAX = 1024, PEM_MAX = 4096, BASE64_MAX = 8192 };
 
@@ -204,7 +204,7 @@ static void K4_ids(void **state)
 static void K4_keys(void **state)
 {
 	static char large[70000];
-	const char *bodies[] = {"", "AAAA", "????", WEAK_BODY, curve_body, large, "MAMCAQU="};
+	const char *bodies[] = {"", "AAAA", "????", weak_body, curve_body, large, "MAMCAQU="};
 	char cut[BODY_MAX];
 
 	(void)state;

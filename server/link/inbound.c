@@ -27,22 +27,22 @@ static enum hf_err on_response(struct link *l, struct session *s, const struct h
 
 static enum hf_err on_data(struct link *l, struct session *s, const struct hf_wire_msg *m, int64_t now_ms)
 {
-	static struct type_profile p;
+	struct type_profile *p = &l->profile;
 
 	if (hf_span_equal(m->data.data_id, hf_span_text("IDENTIFICATION_RESPONSE")))
 		return command_identified(l->s.sessions, s->identity.id, m->data.data, now_ms);
-	if (strcmp(p.name, s->identity.type) != 0 || l->profiles_changed) {
-		enum hf_err err = type_get(l->s.db, s->identity.type, &p);
+	if (strcmp(p->name, s->identity.type) != 0 || l->profiles_changed) {
+		enum hf_err err = type_get(l->s.db, s->identity.type, p);
 
 		if (err != HF_E_OK) {
-			p.name[0] = 0;
+			p->name[0] = 0;
 			return err;
 		}
 		l->profiles_changed = false;
 	}
 	struct telemetry_sample sample = {m->data.data_id, m->data.data, now_ms};
 
-	return telemetry_store(l->s.db, l->s.facts, s->identity.id, &p, &sample);
+	return telemetry_store(l->s.db, l->s.facts, s->identity.id, p, &sample);
 }
 
 struct inbound_row {
@@ -65,7 +65,7 @@ static const struct inbound_row *row_of(unsigned type)
 	return NULL;
 }
 
-static void refuse(struct link *l, uint64_t device, enum hf_err err, const char *why)
+static void refuse(struct link *l, uint64_t device, enum hf_err err, const char *at)
 {
 	char id[HF_ID_TEXT_MAX] = "-";
 
@@ -73,7 +73,7 @@ static void refuse(struct link *l, uint64_t device, enum hf_err err, const char 
 	if (device)
 		hf_id_text(device, id);
 	if (l->counts.refused[err] <= 100 || l->counts.refused[err] % 1000 == 0) /* a flood must not fill the disk */
-		os_log(OS_LOG_LINK_REFUSED, "device=%s error=%s at=%s count=%llu", id, hf_err_name(err), why,
+		os_log(OS_LOG_LINK_REFUSED, "device=%s error=%s at=%s count=%llu", id, hf_err_name(err), at,
 		       (unsigned long long)l->counts.refused[err]);
 }
 

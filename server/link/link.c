@@ -23,7 +23,7 @@ void link_on_up(struct link_conn *c)
 	static const enum hf_wire_topic topics[] = {
 		[LINK_DATA] = HF_WIRE_TOPIC_DEVICES, [LINK_CONTROL] = HF_WIRE_TOPIC_JOINS, [LINK_OUT] = HF_WIRE_TOPIC_EVENTS};
 
-	if (c->role == LINK_CONNS) {
+	if (c->role == LINK_PURGE) {
 		link_purge_on_up(c->link);
 		return;
 	}
@@ -46,7 +46,7 @@ void link_on_message(struct link_conn *c, const char *topic, struct hf_span payl
 {
 	if (c->role == LINK_OUT)
 		link_presence_event(c->link, payload);
-	else if (c->role != LINK_CONNS)
+	else if (c->role != LINK_PURGE)
 		link_inbound(c->link, hf_span_text(topic), payload);
 }
 
@@ -68,7 +68,7 @@ static void on_facts(void *ctx, const struct facts_fact *fact, size_t count)
 		return;
 	}
 	for (size_t i = 0; i < count; i++) {
-		l->profiles_changed |= fact[i].kind == FACTS_DEVICE && fact[i].device == 0;
+		l->profiles_changed |= fact[i].kind == FACTS_TYPE;
 		if (fact[i].kind == FACTS_RIGHTS)
 			link_rights_changed(l, fact[i].device);
 		if (fact[i].kind == FACTS_OUTBOX)
@@ -166,6 +166,7 @@ bool link_turn_failed(const struct link *l)
 void link_turn_done(struct link *l, bool committed)
 {
 	l->failed = false;
+	l->profiles_changed |= !committed; /* it may have been read from what was undone */
 	link_outbox_turn_done(l, committed);
 	for (unsigned i = 0; i < LINK_CONNS; i++) {
 		if (!committed)

@@ -2,11 +2,12 @@
 #ifndef LINK_INTERNAL_H
 #define LINK_INTERNAL_H
 #include "link/link.h"
+#include "type/type.h"
 
 #include <mosquitto.h>
 #include <openssl/types.h>
 
-enum link_role { LINK_DATA, LINK_CONTROL, LINK_OUT, LINK_CONNS };
+enum link_role { LINK_DATA, LINK_CONTROL, LINK_OUT, LINK_CONNS, LINK_PURGE = LINK_CONNS };
 enum {
 	LINK_WAITS_MAX = 256,
 	LINK_LEAVING_MAX = 4096,
@@ -75,6 +76,7 @@ struct link {
 	int revoke_mid; /* of the last revoke line; 0 = all are confirmed */
 	bool table_known; /* the broker has our table */
 	bool failed, profiles_changed;
+	struct type_profile profile; /* the last one that was used */
 	struct link_presence *presence[LINK_PRESENCE_BUCKETS];
 	size_t present;
 	struct link_counts counts;

@@ -23,7 +23,7 @@ static void begin(struct link *l)
 
 	hf_id_text(p->id, id);
 	snprintf(client_id, sizeof client_id, p->step == 0 ? "%s" : "SRUP Client: %s", id);
-	p->conn = (struct link_conn){.link = l, .role = LINK_CONNS};
+	p->conn = (struct link_conn){.link = l, .role = LINK_PURGE};
 	p->phase = LINK_PURGE_CONNECTING;
 	wait_for(l, DEADLINE_MS);
 	if (link_conn_open(&p->conn, client_id, l->tls_control, true) == HF_E_OK)

@@ -37,6 +37,12 @@ static void line_of(const struct registry_identity *i, struct os_buf *out)
 		os_buf_format(out, "put %s device joined %s\n", id, controller);
 }
 
+/* Broker and registry may differ: tell it everything again. */
+static void repush_later(struct link *l)
+{
+	os_timer_set(l->s.loop, &l->repush, os_monotonic_ms() + REPUSH_MS);
+}
+
 struct push {
 	struct link *link;
 	struct os_buf file, chunk;
@@ -88,7 +94,8 @@ static void push_all(struct link *l, struct push *p, int64_t generation)
 	if (p->failed || p->file.err != HF_E_OK ||
 	    os_replace_file(l->s.table_file, os_buf_span(&p->file), 0600) != HF_E_OK) {
 		os_log(OS_LOG_FAILED, "what=\"the broker's table could not be written\" file=%s", l->s.table_file);
-		return; /* it is tried again when the connection comes up next */
+		repush_later(l);
+		return;
 	}
 	os_buf_format(&p->chunk, "commit %lld\n", (long long)generation);
 	if (l->conn[LINK_OUT].up)
@@ -104,6 +111,8 @@ void link_rights_push(struct link *l)
 	l->table_mid = 0;
 	if (next_generation(l, &generation) == HF_E_OK)
 		push_all(l, &p, generation);
+	else
+		repush_later(l);
 	os_buf_release(&p.file);
 	os_buf_release(&p.chunk);
 }
@@ -123,8 +132,13 @@ void link_rights_changed(struct link *l, uint64_t id)
 	char text[HF_ID_TEXT_MAX];
 	OS_BUF_SCOPED line = os_buf_of(256);
 
-	if (registry_get(l->s.db, id, &i) != HF_E_OK)
+	enum hf_err err = registry_get(l->s.db, id, &i);
+
+	if (err != HF_E_OK) {
+		if (err != HF_E_NOT_FOUND)
+			repush_later(l);
 		return;
+	}
 	bool revoked = i.state == REGISTRY_REVOKED;
 
 	if (!l->conn[LINK_OUT].up) { /* a broker that comes back alone must not let it in */
@@ -139,6 +153,8 @@ void link_rights_changed(struct link *l, uint64_t id)
 		line_of(&i, &line);
 	int mid = line.len > 0 ? publish(l, os_buf_span(&line)) : 0;
 
+	if (line.len > 0 && mid == 0)
+		repush_later(l);
 	if (revoked && mid)
 		l->revoke_mid = mid;
 	for (size_t n = 0; n < LINK_WAITS_MAX; n++)
@@ -164,8 +180,8 @@ void link_rights_published(struct link *l, int mid, bool taken)
 		on_table(l, taken);
 	if (mid == l->revoke_mid)
 		l->revoke_mid = 0;
-	if (!taken) /* broker and registry differ: tell it everything again */
-		os_timer_set(l->s.loop, &l->repush, os_monotonic_ms() + REPUSH_MS);
+	if (!taken)
+		repush_later(l);
 	for (size_t n = 0; n < LINK_WAITS_MAX; n++) {
 		struct link_wait *w = &l->wait[n];
 
@@ -183,8 +199,7 @@ void link_rights_on_repush(struct os_timer *t)
 {
 	struct link *l = t->ctx;
 
-	if (l->conn[LINK_OUT].up)
-		link_rights_push(l);
+	link_rights_push(l); /* the snapshot at least, when the broker is away */
 }
 
 /* Its session is gone too. */

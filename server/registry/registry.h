@@ -1,4 +1,4 @@
-/* registry - identities: devices and servers, their keys, states and counters. Uses: base os db facts audit. */
+/* registry - identities: devices and servers, their keys, states and counters. Uses: base os db facts. */
 #ifndef REGISTRY_H
 #define REGISTRY_H
 #include "base/base.h"

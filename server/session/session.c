@@ -124,7 +124,7 @@ enum hf_err session_get(struct session_cache *c, uint64_t id, struct session **o
 	enum hf_err err = s ? load(c, id, s) : HF_E_MEMORY;
 
 	if (err != HF_E_OK) {
-		c->counts.refused_unknown++;
+		c->counts.refused_unknown += err == HF_E_NOT_FOUND || err == HF_E_DENIED;
 		if (s)
 			hf_openssl_key_free(s->key);
 		free(s);

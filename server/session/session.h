@@ -23,7 +23,7 @@ struct session {
 	struct session *next;
 };
 struct session_counts {
-	uint64_t received, repeated, refused_replay, refused_signature, refused_unknown, sent, loaded;
+	uint64_t received, repeated, refused_replay, refused_signature, refused_unknown, loaded;
 };
 struct session_cache {
 	struct db *db;

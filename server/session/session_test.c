@@ -303,7 +303,7 @@ static void M3_sent_ids_rise_over_restarts(void **state)
 
 static void said_lies_in_the_outbox(void **state)
 {
-	struct hf_wire_msg m;
+	struct hf_wire_msg m = {0};
 	int64_t after = 0;
 	uint64_t first = say("one"), second = say("two");
 
@@ -320,7 +320,7 @@ static void said_lies_in_the_outbox(void **state)
 
 static void said_in_a_failed_turn_is_gone(void **state)
 {
-	struct hf_wire_msg m;
+	struct hf_wire_msg m = {0};
 	int64_t after = 0;
 
 	(void)state;

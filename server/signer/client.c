@@ -22,7 +22,8 @@ static enum hf_err send_request(int fd, enum signer_op op, struct hf_span payloa
 	return errno == EAGAIN ? HF_E_FULL : HF_E_UNREACHABLE;
 }
 
-static void answer(struct signer_client *s, struct hf_span reply)
+/* false: this is no answer to what was asked, so no later one can be trusted to be its own. */
+static bool answer(struct signer_client *s, struct hf_span reply)
 {
 	struct hf_rd r = hf_rd_of(reply);
 	unsigned err = (unsigned)hf_rd_be(&r, 2);
@@ -30,13 +31,14 @@ static void answer(struct signer_client *s, struct hf_span reply)
 	struct signer_request was = *q;
 
 	if (s->answered == s->asked || r.err != HF_E_OK || err >= HF_E_COUNT_)
-		return;
+		return false;
 	s->answered++;
 	*q = (struct signer_request){0};
 	if (err != HF_E_OK)
 		s->refused++;
 	if (was.done)
 		was.done(was.ctx, (enum hf_err)err, hf_rd_take(&r, hf_rd_left(&r)));
+	return true;
 }
 
 static void lost(struct signer_client *s)
@@ -57,18 +59,16 @@ static void on_ready(struct os_watch *w, uint32_t events)
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n <= 0) {
+		if (n <= 0 || !answer(s, hf_span_of(reply, (size_t)n))) {
 			lost(s);
 			return;
 		}
-		answer(s, hf_span_of(reply, (size_t)n));
 	}
 }
 
 enum hf_err signer_client_init(struct signer_client *s, struct os_loop *loop, int fd, void (*on_lost)(void *ctx),
                                void *ctx)
 {
-	s->loop = loop;
 	s->on_lost = on_lost;
 	s->ctx = ctx;
 	s->watch = (struct os_watch){.fd = fd, .on_ready = on_ready, .ctx = s};

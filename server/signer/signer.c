@@ -1,11 +1,10 @@
-/* signer - the key process: reads its keys, closes itself in, answers a closed list of requests.
- * Uses: base wire seal port/openssl os conf sandbox ca. */
+/* signer - the key process: reads its keys, answers a closed list of requests.
+ * Uses: base wire seal port/openssl os conf ca. */
 #include "signer/signer.h"
 
 #include "ca/ca.h"
 #include "peer/peer.h"
 #include "port/openssl/openssl.h"
-#include "sandbox/sandbox.h"
 #include "wire/wire.h"
 
 #include <errno.h>
@@ -58,6 +57,8 @@ static enum hf_err certify(struct signer *s, struct hf_span spki, const char *na
 	if (err == HF_E_OK) {
 		hf_wr_be(out, (uint64_t)ca_cert_not_after(cert), 8);
 		err = ca_cert_write(cert, out);
+	}
+	if (err == HF_E_OK) {
 		os_log(OS_LOG_SIGNER_CERTIFIED, "name=%s not_after=%lld", name, (long long)ca_cert_not_after(cert));
 	}
 	ca_cert_free(cert);
@@ -153,38 +154,47 @@ static int loop(struct signer *s, int fd)
 	}
 }
 
-static enum hf_err read_key(const struct conf *c, enum conf_place place, struct hf_seal_key **out)
+/* Reads one place; what is wrong is logged with its path. */
+static bool got(const struct conf *c, enum conf_place place, enum hf_err err)
 {
 	char path[CONF_PATH_MAX];
-	OS_BUF_SCOPED pem = os_buf_of(CONF_FILE_MAX);
 
 	conf_place(c, place, path);
-	enum hf_err err = os_read_file(path, &pem);
-
-	if (err == HF_E_OK)
-		err = hf_openssl_private_pem(os_buf_span(&pem), out);
 	if (err != HF_E_OK)
-		os_log(OS_LOG_FAILED, "what=\"cannot read the key\" file=%s why=\"%s\"", path, hf_err_text(err));
-	return err;
+		os_log(OS_LOG_FAILED, "what=\"the signer cannot use a file\" file=%s why=\"%s\"", path, hf_err_text(err));
+	return err == HF_E_OK;
 }
 
-static enum hf_err read_ca(const struct conf *c, X509 **out)
-{
-	char path[CONF_PATH_MAX];
-	OS_BUF_SCOPED pem = os_buf_of(CONF_FILE_MAX);
-
-	conf_place(c, CONF_PLACE_BROKER_CA_CERT, path);
-	enum hf_err err = os_read_file(path, &pem);
-
-	return err == HF_E_OK ? ca_cert_read(os_buf_span(&pem), out) : err;
-}
-
-static enum hf_err read_id(const struct conf *c, enum conf_place place, uint64_t *out)
+static enum hf_err read_place(const struct conf *c, enum conf_place place, struct os_buf *out)
 {
 	char path[CONF_PATH_MAX];
 
 	conf_place(c, place, path);
-	return os_read_id(path, out);
+	return os_read_file(path, out);
+}
+
+static bool read_key(const struct conf *c, enum conf_place place, struct hf_seal_key **out)
+{
+	OS_BUF_SCOPED pem = os_buf_of(CONF_FILE_MAX);
+	enum hf_err err = read_place(c, place, &pem);
+
+	return got(c, place, err == HF_E_OK ? hf_openssl_private_pem(os_buf_span(&pem), out) : err);
+}
+
+static bool read_ca(const struct conf *c, X509 **out)
+{
+	OS_BUF_SCOPED pem = os_buf_of(CONF_FILE_MAX);
+	enum hf_err err = read_place(c, CONF_PLACE_BROKER_CA_CERT, &pem);
+
+	return got(c, CONF_PLACE_BROKER_CA_CERT, err == HF_E_OK ? ca_cert_read(os_buf_span(&pem), out) : err);
+}
+
+static bool read_id(const struct conf *c, enum conf_place place, uint64_t *out)
+{
+	char path[CONF_PATH_MAX];
+
+	conf_place(c, place, path);
+	return got(c, place, os_read_id(path, out));
 }
 
 int signer_main(const struct conf *c, int fd)
@@ -192,9 +202,9 @@ int signer_main(const struct conf *c, int fd)
 	struct signer s = {0};
 	int code = 1;
 
-	if (read_id(c, CONF_PLACE_C2_ID, &s.c2_id) == HF_E_OK && read_id(c, CONF_PLACE_KEYEX_ID, &s.keyex_id) == HF_E_OK &&
-	    read_key(c, CONF_PLACE_C2_KEY, &s.c2) == HF_E_OK && read_key(c, CONF_PLACE_KEYEX_KEY, &s.keyex) == HF_E_OK &&
-	    read_key(c, CONF_PLACE_BROKER_CA_KEY, &s.ca_key) == HF_E_OK && read_ca(c, &s.ca_cert) == HF_E_OK) {
+	if (read_id(c, CONF_PLACE_C2_ID, &s.c2_id) && read_id(c, CONF_PLACE_KEYEX_ID, &s.keyex_id) &&
+	    read_key(c, CONF_PLACE_C2_KEY, &s.c2) && read_key(c, CONF_PLACE_KEYEX_KEY, &s.keyex) &&
+	    read_key(c, CONF_PLACE_BROKER_CA_KEY, &s.ca_key) && read_ca(c, &s.ca_cert)) {
 		os_log(OS_LOG_SIGNER_STARTED, "c2=%016llx", (unsigned long long)s.c2_id);
 		code = loop(&s, fd);
 	}

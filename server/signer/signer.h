@@ -1,12 +1,12 @@
 /* signer - the key process and how the server asks it. Only this process reads CA, KeyEx and C2 identity keys.
- * Uses: base wire seal port/openssl os conf sandbox ca. */
+ * Uses: base wire seal port/openssl os conf ca. */
 #ifndef SIGNER_H
 #define SIGNER_H
 #include "base/base.h"
 #include "conf/conf.h"
 #include "os/os.h"
 
-/* Names of our own access identities; no device id looks like the second. */
+/* The control identity's name; no device id looks like it. */
 #define SIGNER_CONTROL_NAME "holdfast-control"
 
 enum signer_op {
@@ -27,7 +27,6 @@ struct signer_request {
 	void *ctx;
 };
 struct signer_client {
-	struct os_loop *loop;
 	struct os_watch watch;
 	void (*on_lost)(void *ctx);
 	void *ctx;

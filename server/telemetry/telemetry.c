@@ -6,7 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-/* How many bytes a kind has on the wire, 0 = any; signed = it is an integer. */
+/* How many bytes a kind has on the wire, 0 = any; whole = it is an integer. */
 struct kind_row {
 	unsigned width;
 	bool whole;

@@ -8,7 +8,7 @@
 
 enum { TELEMETRY_NAME_MAX = 64, TELEMETRY_SERIES_MAX = 256, TELEMETRY_LIMIT_MAX = 1000 };
 
-/* A value as its kind says: number for all numeric kinds, bytes as they came for all. */
+/* A value as its kind says: number for all numeric kinds (NAN for the others and what is no number), bytes as they came for all. */
 struct telemetry_reading {
 	int64_t cursor, at_ms;
 	char name[TELEMETRY_NAME_MAX];
@@ -17,12 +17,12 @@ struct telemetry_reading {
 	struct hf_span bytes;
 };
 
-/* Stores what a device sent. The kind follows from the profile; a value of another length is kept as bytes. An ALARM of not
- * zero raises an alert, zero clears it. Errors: INPUT (name empty, too long or not printable), FULL (too many series), DATABASE. */
 struct telemetry_sample {
 	struct hf_span name, value;
 	int64_t at_ms;
 };
+/* Stores what a device sent. The kind follows from the profile; a value of another length is kept as bytes. An ALARM of not
+ * zero raises an alert, zero clears it. Errors: INPUT (name empty, too long or not printable), FULL (too many series), DATABASE. */
 HF_NODISCARD enum hf_err telemetry_store(struct db *db, struct facts *f, uint64_t device, const struct type_profile *p,
                                          const struct telemetry_sample *s);
 

@@ -12,7 +12,7 @@
 /* How the value of a data id is coded on the wire. Source: srup-v5 section 2.1.4. */
 enum type_kind { TYPE_KINDS(TYPE_ENUM) TYPE_KIND_COUNT_ };
 
-enum { TYPE_NAME_MAX = 64, TYPE_ACTIONS_MAX = 64, TYPE_DATA_MAX = 64, TYPE_DOCUMENT_MAX = 65536, TYPE_TEXT_MAX = 64 };
+enum { TYPE_NAME_MAX = 64, TYPE_ACTIONS_MAX = 64, TYPE_DATA_MAX = 64, TYPE_DOCUMENT_MAX = 65536 };
 
 struct type_action {
 	uint8_t id;

@@ -11,12 +11,6 @@
 
 enum { RSA_BITS_MIN = 2048, RSA_BITS_MAX = 4096 };
 
-void hf_openssl_error(char *out, size_t cap)
-{
-	ERR_error_string_n(ERR_get_error(), out, cap);
-	ERR_clear_error();
-}
-
 static bool acceptable(EVP_PKEY *pkey)
 {
 	char group[32];

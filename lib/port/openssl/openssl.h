@@ -44,8 +44,6 @@ HF_NODISCARD enum hf_err hf_openssl_pss_verify(const struct hf_seal_key *key, st
 
 /* SHA-256 over the pieces in order. Errors: CRYPTO. */
 HF_NODISCARD enum hf_err hf_openssl_sha256(const struct hf_span *piece, size_t count, uint8_t out[32]);
-/* The last error of the library as text, for logs; clears its queue. */
-void hf_openssl_error(char *out, size_t cap);
 
 #ifdef __cplusplus
 }
