@@ -64,7 +64,8 @@ static enum cli_exit tell(const struct cli_args *a, const json_t *doc)
 	if (o->code == CLI_DONE && !worked(doc))
 		return cli_fail(CLI_REFUSED, "command %s: %s", id, text);
 	if (o->code != CLI_DONE)
-		return cli_fail(o->code, "command %s: %s", id, o->sentence);
+		return cli_fail(o->code, "command %s: %s%s", id, o->sentence,
+		                json_is_false(json_object_get(doc, "online")) ? "; it is not connected" : "");
 	if (!a->option[CLI_O_JSON])
 		printf("command %s: %s\n", id, strcmp(text, "-") == 0 ? o->sentence : text);
 	return CLI_DONE;
@@ -174,4 +175,45 @@ enum cli_exit cli_data_send(const struct cli_args *a)
 	if (!body)
 		return cli_fail(CLI_USAGE, "the name or value is not UTF-8");
 	return send_and_wait(a, cli_path(path, "/api/v1/devices/%s/data", a->word[0]), body);
+}
+
+static const struct cli_column command_columns[] = {
+	{"NUMBER", "command", CLI_TEXT}, {"ASKED", "created_ms", CLI_TIME}, {"KIND", "kind", CLI_TEXT},
+	{"WHAT", "what", CLI_TEXT},      {"VALUE", "value", CLI_TEXT},      {"STATE", "state", CLI_TEXT},
+	{"ANSWER", "answer", CLI_TEXT},  {"WHO", "who", CLI_TEXT},
+};
+enum { COMMAND_COLUMNS = sizeof command_columns / sizeof command_columns[0] };
+
+enum cli_exit cli_command_list(const struct cli_args *a)
+{
+	CLI_JSON_SCOPED *doc = NULL;
+	char path[CLI_PATH_MAX];
+	enum cli_exit code = cli_check_id(a->word[0]);
+
+	if (code == CLI_DONE)
+		code = cli_call_once(a, "GET", cli_path(path, "/api/v1/devices/%s/commands", a->word[0]), NULL, &doc);
+	if (code == CLI_DONE)
+		cli_print_list(a, doc, "commands", command_columns, COMMAND_COLUMNS,
+		               "No commands. holdfast action, data send and identify make them.");
+	return code;
+}
+
+enum cli_exit cli_command_show(const struct cli_args *a)
+{
+	CLI_JSON_SCOPED *doc = NULL;
+	CLI_JSON_SCOPED *list = NULL;
+	char path[CLI_PATH_MAX];
+	uint64_t number;
+
+	if (hf_dec_parse(hf_span_text(a->word[0]), &number) != HF_E_OK)
+		return cli_fail(CLI_USAGE, "'%s' is no number; see holdfast command list", a->word[0]);
+	enum cli_exit code = cli_call_once(a, "GET", cli_path(path, "/api/v1/commands/%s", a->word[0]), NULL, &doc);
+
+	if (code == CLI_DONE && a->option[CLI_O_JSON]) {
+		cli_print_json(doc);
+	} else if (code == CLI_DONE) {
+		list = json_pack("{s:[O]}", "commands", doc);
+		cli_print_list(a, list, "commands", command_columns, COMMAND_COLUMNS, "");
+	}
+	return code;
 }

@@ -52,6 +52,14 @@ enum hf_err api_reply(struct api_call *c, unsigned status, json_t *value)
 	return c->http->reply.err;
 }
 
+enum hf_err api_reply_list(struct api_call *c, const char *name, json_t *list, enum hf_err err)
+{
+	if (err == HF_E_OK)
+		return api_reply(c, 200, json_pack("{s:o}", name, list));
+	json_decref(list);
+	return err;
+}
+
 enum hf_err api_text(struct api_call *c, const char *member, size_t max, struct hf_span *out)
 {
 	json_t *v = json_object_get(c->body, member);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MAX_MS = 30000, LIST_DEFAULT = 100, LIST_MAX = 1000, VALUE_MAX = 4096 };
+enum { VALUE_MAX = 4096 };
 
 static json_t *text_or_null(const char *text)
 {
@@ -18,14 +18,16 @@ static json_t *text_or_null(const char *text)
 	return v ? v : json_null();
 }
 
-static json_t *command_json(const struct command *m)
+static json_t *command_json(const struct api_call *c, const struct command *m)
 {
-	return json_pack("{s:I, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "command", (json_int_t)m->id,
-	                 "device", api_id(m->device), "kind", m->kind, "what", m->what, "value", text_or_null(m->value),
-	                 "state", m->state, "status", m->status >= 0 ? json_integer(m->status) : json_null(), "status_text",
+	return json_pack("{s:I, s:o, s:s, s:s, s:o, s:s, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:b}", "command",
+	                 (json_int_t)m->id, "device", api_id(m->device), "kind", m->kind, "what", m->what, "value",
+	                 text_or_null(m->value), "state", m->state, "status",
+	                 m->status >= 0 ? json_integer(m->status) : json_null(), "status_text",
 	                 m->status >= 0 ? json_string(hf_wire_status_text((unsigned)m->status)) : json_null(), "answer",
 	                 text_or_null(m->answer), "who", m->who, "created_ms", api_time(m->created_ms), "sent_ms",
-	                 api_time(m->sent_ms), "answered_ms", api_time(m->answered_ms));
+	                 api_time(m->sent_ms), "answered_ms", api_time(m->answered_ms), "online",
+	                 link_online(c->a->link, m->device));
 }
 
 static enum hf_err issued(struct api_call *c, enum hf_err err, int64_t id)
@@ -43,7 +45,7 @@ static enum hf_err issued(struct api_call *c, enum hf_err err, int64_t id)
 		                  "too many commands of this device are unanswered; wait until they are, or until they expire");
 	if (err == HF_E_OK)
 		err = command_get(c->a->db, id, &m);
-	return err != HF_E_OK ? err : api_reply(c, 202, command_json(&m));
+	return err != HF_E_OK ? err : api_reply(c, 202, command_json(c, &m));
 }
 
 static enum hf_err profile_of(struct api_call *c, struct type_profile *p)
@@ -71,7 +73,8 @@ enum hf_err api_action(struct api_call *c)
 		a = type_action_named(&p, json_string_value(v));
 		if (!a)
 			return api_refuse(c, HF_E_INPUT,
-			                  "type %s has no action of that name; `holdfast type list` shows what it has", p.name);
+			                  "type %s has no action of that name; `holdfast type list --json` shows what it has",
+			                  p.name);
 		number = a->id;
 	}
 	if (number < 0 || number > 255)
@@ -186,33 +189,37 @@ enum hf_err api_command_get(struct api_call *c)
 	if (err == HF_E_NOT_FOUND)
 		return api_refuse(c, err, "there is no such command");
 	if (err == HF_E_OK)
-		err = api_number(c, "wait_ms", 0, WAIT_MAX_MS, &wait_ms);
+		err = api_number(c, "wait_ms", 0, API_WAIT_MAX_MS, &wait_ms);
 	if (err != HF_E_OK)
 		return err;
 	if (c->http->deadline_ms == 0)
 		c->http->deadline_ms = now + wait_ms;
 	if (command_final(&m) || now >= c->http->deadline_ms)
-		return api_reply(c, 200, command_json(&m));
+		return api_reply(c, 200, command_json(c, &m));
 	c->http->wake_mask = api_wake_bit(FACTS_COMMAND, m.device);
 	c->wait = true;
 	return HF_E_OK;
 }
 
+struct listing {
+	const struct api_call *c;
+	json_t *list;
+};
+
 static bool list_command(void *ctx, const struct command *m)
 {
-	return json_array_append_new(ctx, command_json(m)) == 0;
+	struct listing *l = ctx;
+
+	return json_array_append_new(l->list, command_json(l->c, m)) == 0;
 }
 
 enum hf_err api_command_list(struct api_call *c)
 {
-	json_t *list = json_array();
+	struct listing l = {c, json_array()};
 	int64_t limit = 0;
-	enum hf_err err = api_number(c, "limit", LIST_DEFAULT, LIST_MAX, &limit);
+	enum hf_err err = api_number(c, "limit", API_LIST_DEFAULT, API_LIST_MAX, &limit);
 
 	if (err == HF_E_OK)
-		err = command_list(c->a->db, c->device, limit, list_command, list);
-	if (err == HF_E_OK)
-		return api_reply(c, 200, json_pack("{s:o}", "commands", list));
-	json_decref(list);
-	return err;
+		err = command_list(c->a->db, c->device, limit, list_command, &l);
+	return api_reply_list(c, "commands", l.list, err);
 }

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MAX_MS = 30000, LIST_DEFAULT = 100, LIST_MAX = 1000 };
-
 struct listing {
 	struct api_call *c;
 	json_t *list;
@@ -78,8 +76,8 @@ static enum hf_err read_query(struct api_call *c, struct telemetry_query *q, int
 	if (err == HF_E_OK)
 		err = api_number(c, "after", 0, INT64_MAX, &q->after);
 	if (err == HF_E_OK)
-		err = api_number(c, "limit", LIST_DEFAULT, TELEMETRY_LIMIT_MAX, &q->limit);
-	return err == HF_E_OK ? api_number(c, "wait_ms", 0, WAIT_MAX_MS, wait_ms) : err;
+		err = api_number(c, "limit", API_LIST_DEFAULT, TELEMETRY_LIMIT_MAX, &q->limit);
+	return err == HF_E_OK ? api_number(c, "wait_ms", 0, API_WAIT_MAX_MS, wait_ms) : err;
 }
 
 /* Newest first as it was read, oldest first as it is shown. */
@@ -136,10 +134,7 @@ enum hf_err api_type_list(struct api_call *c)
 	json_t *list = json_array();
 	enum hf_err err = type_list(c->a->db, list_profile, list);
 
-	if (err == HF_E_OK)
-		return api_reply(c, 200, json_pack("{s:o}", "types", list));
-	json_decref(list);
-	return err;
+	return api_reply_list(c, "types", list, err);
 }
 
 enum hf_err api_type_put(struct api_call *c)
@@ -185,14 +180,11 @@ enum hf_err api_alert_list(struct api_call *c)
 {
 	struct listing l = {.c = c, .list = json_array()};
 	int64_t limit = 0;
-	enum hf_err err = api_number(c, "limit", LIST_DEFAULT, LIST_MAX, &limit);
+	enum hf_err err = api_number(c, "limit", API_LIST_DEFAULT, API_LIST_MAX, &limit);
 
 	if (err == HF_E_OK)
 		err = alert_list(c->a->db, limit, list_alert, &l);
-	if (err == HF_E_OK)
-		return api_reply(c, 200, json_pack("{s:o}", "alerts", l.list));
-	json_decref(l.list);
-	return err;
+	return api_reply_list(c, "alerts", l.list, err);
 }
 
 enum hf_err api_alert_clear(struct api_call *c)
@@ -230,11 +222,8 @@ enum hf_err api_event_list(struct api_call *c)
 	enum hf_err err = device ? hf_id_parse(hf_span_text(device), &id) : HF_E_OK;
 
 	if (err == HF_E_OK)
-		err = api_number(c, "limit", LIST_DEFAULT, LIST_MAX, &limit);
+		err = api_number(c, "limit", API_LIST_DEFAULT, API_LIST_MAX, &limit);
 	if (err == HF_E_OK)
 		err = audit_list(c->a->db, id, limit, list_event, list);
-	if (err == HF_E_OK)
-		return api_reply(c, 200, json_pack("{s:o}", "events", list));
-	json_decref(list);
-	return err;
+	return api_reply_list(c, "events", list, err);
 }

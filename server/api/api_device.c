@@ -41,10 +41,7 @@ enum hf_err api_device_list(struct api_call *c)
 	struct listing l = {c, json_array(), http_query(c->http, "state"), http_query(c->http, "type")};
 	enum hf_err err = registry_list(c->a->db, REGISTRY_DEVICE, list_device, &l);
 
-	if (err == HF_E_OK)
-		return api_reply(c, 200, json_pack("{s:o}", "devices", l.list));
-	json_decref(l.list);
-	return err;
+	return api_reply_list(c, "devices", l.list, err);
 }
 
 static enum hf_err find_device(struct api_call *c, struct registry_identity *i)
@@ -90,38 +87,43 @@ static void on_cut(void *ctx, enum hf_err err)
 	http_wake(cut->http);
 }
 
-static enum hf_err revoke_now(struct api_call *c)
+static enum hf_err revoke_now(struct api_call *c, const struct registry_identity *i)
 {
-	struct registry_identity i;
-	enum hf_err err = find_device(c, &i);
+	int64_t now = i->revoked_ms ? i->revoked_ms : os_now_ms();
+	enum hf_err err = registry_set_state(c->a->db, c->a->facts, c->device, REGISTRY_REVOKED, 0, now);
 
-	if (err == HF_E_OK)
-		err = registry_set_state(c->a->db, c->a->facts, c->device, REGISTRY_REVOKED, 0,
-		                         i.revoked_ms ? i.revoked_ms : os_now_ms());
 	if (err == HF_E_OK)
 		err = command_drop(c->a->db, c->a->facts, c->device);
 	if (err == HF_E_OK)
 		err = db_exec(c->a->db, DB_JOIN_END, DB_ARGS(db_id(c->device)), NULL);
 	session_forget(c->a->sessions, c->device);
-	return err != HF_E_OK ? err : audit_record(c->a->db, api_who(c), "device.revoked", c->device, i.type);
+	if (err != HF_E_OK || i->revoked_ms)
+		return err; /* asked for once more: not a new act */
+	return audit_record(c->a->db, api_who(c), "device.revoked", c->device, i->type);
 }
 
 static enum hf_err revoke_start(struct api_call *c)
 {
-	struct cut *cut;
-	enum hf_err err = revoke_now(c);
+	struct registry_identity i;
+	struct cut *cut = calloc(1, sizeof *cut);
 
-	if (err != HF_E_OK)
-		return err;
-	cut = calloc(1, sizeof *cut);
 	if (!cut)
 		return HF_E_MEMORY;
 	*cut = (struct cut){c->http, c->a->link, HF_E_UNREACHABLE, false};
 	c->http->state = cut;
 	c->http->free_state = free_cut;
 	c->http->deadline_ms = os_monotonic_ms() + REVOKE_MS;
-	c->wait = link_await(c->a->link, c->device, on_cut, cut) == HF_E_OK;
-	return HF_E_OK;
+	enum hf_err err = find_device(c, &i);
+
+	if (err == HF_E_OK && i.purged_ms) {
+		cut->err = HF_E_OK; /* done before; it stays so */
+		cut->done = true;
+		return HF_E_OK;
+	}
+	if (err == HF_E_OK)
+		err = revoke_now(c, &i);
+	c->wait = err == HF_E_OK && link_await(c->a->link, c->device, on_cut, cut) == HF_E_OK;
+	return err;
 }
 
 enum hf_err api_device_revoke(struct api_call *c)
@@ -158,10 +160,7 @@ enum hf_err api_join_list(struct api_call *c)
 	struct listing l = {.c = c, .list = json_array()};
 	enum hf_err err = join_list(c->a->db, os_now_ms(), list_join, &l);
 
-	if (err == HF_E_OK)
-		return api_reply(c, 200, json_pack("{s:o}", "joins", l.list));
-	json_decref(l.list);
-	return err;
+	return api_reply_list(c, "joins", l.list, err);
 }
 
 static enum hf_err explain(struct api_call *c, enum hf_err err)

@@ -17,6 +17,7 @@ struct api_call {
 	bool wait; /* call me again at http->deadline_ms or when woken */
 	bool keep; /* keep what was written although an error is returned */
 };
+enum { API_WAIT_MAX_MS = 30000, API_LIST_DEFAULT = 100, API_LIST_MAX = 1000 };
 typedef enum hf_err (*api_run)(struct api_call *c);
 
 #define ROUTE(method, pattern, handler, right, scope, doc) enum hf_err api_##handler(struct api_call *c);
@@ -24,6 +25,8 @@ typedef enum hf_err (*api_run)(struct api_call *c);
 
 /* Answers with a JSON value, which is released. */
 enum hf_err api_reply(struct api_call *c, unsigned status, json_t *value);
+/* Answers with {name: list}, or passes err on; list is released either way. */
+enum hf_err api_reply_list(struct api_call *c, const char *name, json_t *list, enum hf_err err);
 /* Writes c->why and returns err. */
 enum hf_err api_refuse(struct api_call *c, enum hf_err err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* A string member. Errors: INPUT with a sentence (missing, no string, longer than max). */

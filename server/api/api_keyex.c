@@ -180,14 +180,16 @@ static enum hf_err access_start(struct api_call *c)
 /* The certificate is there: note it and, the first time, let the broker know the device and answer once it does. */
 static enum hf_err access_signed(struct api_call *c, struct pending *p)
 {
-	struct hf_rd r = hf_rd_of(hf_span_of(p->answer, p->len));
-	struct keyex_certificate cert = {.id = p->id, .not_after_ms = (int64_t)hf_rd_be(&r, 8) * 1000};
-	struct hf_span pem = hf_rd_take(&r, hf_rd_left(&r));
-	uint8_t digest[32];
+	uint8_t digest[32] = {0};
+	struct keyex_certificate cert = {.id = p->id, .digest = hf_span_of(digest, sizeof digest)};
+	struct hf_span pem;
+	int64_t not_after_s = 0;
 	bool first = false;
-	enum hf_err err = p->err != HF_E_OK ? p->err : r.err;
+	enum hf_err err = p->err;
 
-	cert.digest = hf_span_of(digest, sizeof digest);
+	if (err == HF_E_OK)
+		err = signer_certificate_read(hf_span_of(p->answer, p->len), &not_after_s, &pem);
+	cert.not_after_ms = not_after_s * 1000;
 	if (err == HF_E_OK)
 		err = hf_openssl_sha256(&pem, 1, digest);
 	if (err == HF_E_OK)
@@ -204,8 +206,13 @@ static enum hf_err access_answer(struct api_call *c, const struct pending *p)
 {
 	static char certificate[CERT_TEXT_MAX * 2], ca[CERT_TEXT_MAX * 2];
 	struct hf_wr w = hf_wr_of(certificate, sizeof certificate), v = hf_wr_of(ca, sizeof ca);
+	struct hf_span pem;
+	int64_t not_after_s;
+	enum hf_err err = signer_certificate_read(hf_span_of(p->answer, p->len), &not_after_s, &pem);
 
-	hf_wr_base64(&w, hf_span_of(p->answer + 8, p->len - 8));
+	if (err != HF_E_OK)
+		return err;
+	hf_wr_base64(&w, pem);
 	hf_wr_nul(&w);
 	hf_wr_base64(&v, hf_span_text(c->a->broker_ca_pem));
 	hf_wr_nul(&v);

@@ -57,9 +57,8 @@ static void metric(struct os_buf *b, const char *name, const char *labels, uint6
 static void refusals(struct os_buf *b, const struct link_counts *l)
 {
 	for (unsigned e = 1; e < HF_E_COUNT_; e++)
-		if (l->refused[e] > 0)
-			os_buf_format(b, "holdfast_messages_refused_total{error=\"%s\"} %llu\n", hf_err_name((enum hf_err)e),
-			              (unsigned long long)l->refused[e]);
+		os_buf_format(b, "holdfast_messages_refused_total{error=\"%s\"} %llu\n", hf_err_name((enum hf_err)e),
+		              (unsigned long long)l->refused[e]);
 }
 
 enum hf_err api_metrics(struct api_call *c)
@@ -92,6 +91,11 @@ enum hf_err api_metrics(struct api_call *c)
 	metric(&b, "http_refused_total", "", h->refused);
 	metric(&b, "http_body_too_big_total", "", h->too_big);
 	metric(&b, "turns_failed_total", "", c->a->turns_failed);
+	metric(&b, "http_undone_total", "", h->errors);
+	metric(&b, "http_waited_total", "", h->parked);
+	metric(&b, "facts_lost_total", "", c->a->facts->lost);
+	metric(&b, "broker_tables_total", "", l->tables);
+	metric(&b, "link_full_total", "", l->full);
 	metric(&b, "database_bytes", "", (uint64_t)db_size_bytes(c->a->db));
 	http_reply(c->http, 200, "text/plain; version=0.0.4", os_buf_span(&b));
 	return HF_E_OK;

@@ -2,6 +2,7 @@
 #include "api/api_internal.h"
 
 #include "audit/audit.h"
+#include "registry/registry.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,10 +34,7 @@ enum hf_err api_token_list(struct api_call *c)
 	json_t *list = json_array();
 	enum hf_err err = account_token_list(c->a->db, list_token, list);
 
-	if (err == HF_E_OK)
-		return api_reply(c, 200, json_pack("{s:o}", "tokens", list));
-	json_decref(list);
-	return err;
+	return api_reply_list(c, "tokens", list, err);
 }
 
 static enum hf_err read_scope(struct api_call *c, struct account_token *t)
@@ -48,8 +46,12 @@ static enum hf_err read_scope(struct api_call *c, struct account_token *t)
 		return HF_E_OK;
 	t->scope = ACCOUNT_DEVICE;
 	if (strncmp(text, device_scope, sizeof device_scope - 1) == 0 &&
-	    hf_id_parse(hf_span_text(text + sizeof device_scope - 1), &t->scope_id) == HF_E_OK)
-		return HF_E_OK;
+	    hf_id_parse(hf_span_text(text + sizeof device_scope - 1), &t->scope_id) == HF_E_OK) {
+		struct registry_identity i;
+		enum hf_err err = registry_get(c->a->db, t->scope_id, &i);
+
+		return err == HF_E_NOT_FOUND ? api_refuse(c, err, "there is no such device to give a right on") : err;
+	}
 	return api_refuse(c, HF_E_INPUT, "\"scope\" must be \"all\" or \"device:ID\"");
 }
 

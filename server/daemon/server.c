@@ -114,14 +114,16 @@ static void on_housekeeping(struct os_timer *t)
 	os_timer_set(&s->loop, t, os_monotonic_ms() + HOUSEKEEPING_MS);
 }
 
-/* A certificate answer of the signer: end s u64, PEM. */
 static enum hf_err take_certificate(struct hf_span answer, char *pem, size_t cap)
 {
 	struct hf_wr out = hf_wr_of(pem, cap);
+	struct hf_span text;
+	int64_t not_after_s;
+	enum hf_err err = signer_certificate_read(answer, &not_after_s, &text);
 
-	if (answer.len < 8)
-		return HF_E_UNREACHABLE;
-	hf_wr_put(&out, hf_span_of(answer.ptr + 8, answer.len - 8));
+	if (err != HF_E_OK)
+		return err;
+	hf_wr_put(&out, text);
 	hf_wr_nul(&out);
 	return out.err;
 }

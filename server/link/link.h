@@ -29,6 +29,7 @@ struct link_setup {
 
 struct link_counts {
 	uint64_t received, sent, refused[HF_E_COUNT_], broker_refused, broker_kicked, broker_lost, tables;
+	uint64_t full; /* a table of waits, presence or leaving messages had no room */
 };
 
 /* Connects and stays connected, with backoff. Errors: MEMORY, CRYPTO. */

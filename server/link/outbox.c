@@ -40,9 +40,10 @@ static enum hf_err assemble(struct hf_span message, struct hf_span sig, struct o
 static enum hf_err let_go(struct job *j, struct hf_span sig)
 {
 	struct link *l = j->link;
-	struct link_leaving *out = &l->leaving[l->leaving_count];
+	struct link_leaving *out = &l->leaving[l->leaving_count]; /* read only when there is room */
 	enum hf_err err;
 
+	l->counts.full += l->leaving_count == LINK_LEAVING_MAX;
 	if (!link_up(l) || l->leaving_count == LINK_LEAVING_MAX)
 		return HF_E_UNREACHABLE;
 	*out = (struct link_leaving){.message = os_buf_of(HF_WIRE_MAX)};

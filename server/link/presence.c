@@ -44,6 +44,8 @@ static void on_on(struct link *l, uint64_t id)
 	}
 	if (*at)
 		(*at)->count++;
+	else
+		l->counts.full++;
 }
 
 static void on_off(struct link *l, uint64_t id)

@@ -231,6 +231,7 @@ enum hf_err link_await(struct link *l, uint64_t id, link_done done, void *ctx)
 		l->wait[n] = (struct link_wait){.id = id, .used = true, .done = done, .ctx = ctx};
 		return HF_E_OK;
 	}
+	l->counts.full++;
 	return HF_E_FULL;
 }
 

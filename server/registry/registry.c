@@ -59,6 +59,7 @@ static void load(const struct db_rows *r, struct registry_identity *i)
 		.certificate_ms = db_col_int(r, 10),
 		.generation = db_col_int(r, 11),
 		.sent = db_col_seq(r, 12),
+		.purged_ms = db_col_int(r, 14),
 	};
 	db_col_text(r, 2, i->type, sizeof i->type);
 	i->key_len = key.len <= sizeof i->key ? key.len : 0;

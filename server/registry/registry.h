@@ -22,7 +22,7 @@ struct registry_identity {
 	char type[REGISTRY_TYPE_MAX];
 	uint8_t key[REGISTRY_KEY_MAX]; /* DER SubjectPublicKeyInfo */
 	size_t key_len;
-	int64_t created_ms, expires_ms, joined_ms, revoked_ms, seen_ms,
+	int64_t created_ms, expires_ms, joined_ms, revoked_ms, purged_ms, seen_ms,
 		certificate_ms; /* 0 = never; certificate_ms: its end */
 	int64_t generation; /* of its counter, see reset */
 	uint64_t sent; /* reserved sequence ids towards it */

@@ -89,6 +89,18 @@ enum hf_err signer_ask(struct signer_client *s, enum signer_op op, struct hf_spa
 	return HF_E_OK;
 }
 
+enum hf_err signer_certificate_read(struct hf_span answer, int64_t *not_after_s, struct hf_span *pem)
+{
+	struct hf_rd r = hf_rd_of(answer);
+	uint64_t end = hf_rd_be(&r, 8);
+
+	if (r.err != HF_E_OK || hf_rd_left(&r) == 0)
+		return HF_E_UNREACHABLE;
+	*not_after_s = (int64_t)end;
+	*pem = hf_rd_take(&r, hf_rd_left(&r));
+	return HF_E_OK;
+}
+
 void signer_forget(struct signer_client *s, void *ctx)
 {
 	for (uint32_t i = s->answered; i != s->asked; i++)

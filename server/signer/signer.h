@@ -40,6 +40,8 @@ HF_NODISCARD enum hf_err signer_client_init(struct signer_client *s, struct os_l
 /* Asks; done comes in a later turn. Errors: FULL, TOO_BIG, UNREACHABLE. */
 HF_NODISCARD enum hf_err signer_ask(struct signer_client *s, enum signer_op op, struct hf_span payload,
                                     signer_done done, void *ctx);
+/* Takes the answer to a *_CERT request apart: when the certificate ends (s since 1970) and its PEM. Errors: UNREACHABLE. */
+HF_NODISCARD enum hf_err signer_certificate_read(struct hf_span answer, int64_t *not_after_s, struct hf_span *pem);
 /* ctx goes away: its answers are dropped. */
 void signer_forget(struct signer_client *s, void *ctx);
 /* Asks and waits; only before the loop runs. The answer is copied to out. */
