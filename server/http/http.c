@@ -11,7 +11,14 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-enum { RUNS_A_TURN = 64, FLOOR_MS = 2, REPLY_MAX = 16 * 1024 * 1024, PER_ADDRESS = 256 };
+enum {
+	RUNS_A_TURN = 64,
+	FLOOR_MS = 10,
+	CEILING_MS = 60000,
+	IDLE_RUNS = 3,
+	REPLY_MAX = 16 * 1024 * 1024,
+	PER_ADDRESS = 256
+};
 
 /* TLS 1.2 and 1.3, forward secrecy and authenticated encryption only. */
 static const char tls_priority[] =
@@ -251,25 +258,29 @@ void http_turn_done(struct http *h, bool committed)
 	}
 }
 
-/* libmicrohttpd asks for no pause at all while a TLS handshake is unfinished: without a floor that spins a core. */
+static int64_t clamp_ms(int64_t ms)
+{
+	return ms < FLOOR_MS ? FLOOR_MS : ms > CEILING_MS ? CEILING_MS : ms;
+}
+
+/* libmicrohttpd asks for no pause at all while a TLS handshake is unfinished: without a floor that spins a core. A step that
+ * calls no handler can still lead on to the next, so it gets IDLE_RUNS before it has to wait for its socket. */
 static void run(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG left = 0;
-	unsigned runs = 0;
-	int wait;
+	unsigned runs = 0, idle = 0;
+	bool wait;
 
 	do {
 		h->progress = false;
 		MHD_run(h->daemon);
 		wait = MHD_get_timeout(h->daemon, &left) == MHD_YES;
-	} while (wait && left == 0 && h->progress && ++runs < RUNS_A_TURN);
-	if (!wait)
-		os_timer_clear(h->loop, &h->tick);
+		idle = h->progress ? 0 : idle + 1;
+	} while (wait && left == 0 && idle < IDLE_RUNS && ++runs < RUNS_A_TURN);
+	if (wait)
+		os_timer_set(h->loop, &h->tick, os_monotonic_ms() + clamp_ms((int64_t)left));
 	else
-		os_timer_set(h->loop, &h->tick,
-		             os_monotonic_ms() + (left < FLOOR_MS ? FLOOR_MS
-		                                  : left > 60000  ? 60000
-		                                                  : (int64_t)left));
+		os_timer_clear(h->loop, &h->tick);
 }
 
 static void on_tick(struct os_timer *t)

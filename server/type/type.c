@@ -179,12 +179,32 @@ enum hf_err type_parse(struct hf_span document, struct type_profile *out, char w
 	return err;
 }
 
+/* Parsing the same document again costs more than comparing it: the last one is kept with what it says. */
+static enum hf_err parse_again(struct hf_span document, struct type_profile *out)
+{
+	static uint8_t last[TYPE_DOCUMENT_MAX];
+	static size_t last_len;
+	static struct type_profile last_profile;
+	char why[TYPE_WHY_MAX];
+
+	if (last_len == 0 || !hf_span_equal(document, hf_span_of(last, last_len))) {
+		last_len = 0;
+		enum hf_err err = type_parse(document, &last_profile, why);
+
+		if (err != HF_E_OK)
+			return err;
+		memcpy(last, document.ptr, document.len);
+		last_len = document.len;
+	}
+	*out = last_profile;
+	return HF_E_OK;
+}
+
 enum hf_err type_get(struct db *db, const char *name, struct type_profile *out)
 {
-	char why[TYPE_WHY_MAX];
 	DB_ROWS_SCOPED r = db_select(db, DB_PROFILE_GET, DB_ARGS(db_text(name)));
 
-	if (db_step(&r) && type_parse(db_col_span(&r, 0), out, why) == HF_E_OK)
+	if (db_step(&r) && parse_again(db_col_span(&r, 0), out) == HF_E_OK)
 		return HF_E_OK;
 	memset(out, 0, sizeof *out);
 	snprintf(out->name, sizeof out->name, "%s", name);
