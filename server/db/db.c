@@ -254,16 +254,14 @@ void db_rollback(struct db *db)
 
 enum hf_err db_mark(struct db *db)
 {
-	enum hf_err err = begin(db);
-
-	return err == HF_E_OK ? run(db, "SAVEPOINT handler") : err;
+	return db_exec(db, DB_HANDLER_MARK, NULL, 0, NULL);
 }
 
 enum hf_err db_settle(struct db *db, bool keep)
 {
-	enum hf_err err = keep ? HF_E_OK : run(db, "ROLLBACK TO handler");
+	enum hf_err err = keep ? HF_E_OK : db_exec(db, DB_HANDLER_UNDO, NULL, 0, NULL);
 
-	return err == HF_E_OK ? run(db, "RELEASE handler") : err;
+	return err == HF_E_OK ? db_exec(db, DB_HANDLER_END, NULL, 0, NULL) : err;
 }
 
 void db_fail_commit(struct db *db, unsigned n)

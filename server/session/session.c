@@ -24,13 +24,31 @@ static struct session **slot_of(struct session_cache *c, uint64_t id)
 
 static void touch(struct session_cache *c, struct session *s)
 {
-	s->touched = c->any_touched = true;
+	if (s->touched)
+		return;
+	s->touched = true;
+	s->next_touched = c->touched;
+	c->touched = s;
+}
+
+/* Takes it off the list of this turn. */
+static void untouch(struct session_cache *c, struct session *s)
+{
+	struct session **at = &c->touched;
+
+	while (*at && *at != s)
+		at = &(*at)->next_touched;
+	if (*at)
+		*at = s->next_touched;
+	s->touched = false;
 }
 
 static void drop(struct session_cache *c, struct session **at)
 {
 	struct session *s = *at;
 
+	if (s->touched)
+		untouch(c, s);
 	*at = s->next;
 	hf_openssl_key_free(s->key);
 	free(s);
@@ -45,40 +63,25 @@ void session_forget(struct session_cache *c, uint64_t id)
 		drop(c, at);
 }
 
-/* Drops all sessions, or only those that this turn touched. */
-static void drop_all(struct session_cache *c, bool only_touched)
-{
-	for (size_t i = 0; i < SESSION_BUCKETS; i++)
-		for (struct session **at = &c->bucket[i]; *at;) {
-			if (!only_touched || (*at)->touched)
-				drop(c, at);
-			else
-				at = &(*at)->next;
-		}
-}
-
 void session_cache_release(struct session_cache *c)
 {
-	drop_all(c, false);
+	for (size_t i = 0; i < SESSION_BUCKETS; i++)
+		while (c->bucket[i])
+			drop(c, &c->bucket[i]);
 }
 
 void session_turn_done(struct session_cache *c, bool committed)
 {
-	if (!committed) {
-		drop_all(c, true);
-		c->any_touched = false;
-		return;
+	while (c->touched) {
+		struct session *s = c->touched;
+
+		if (committed)
+			untouch(c, s);
+		else
+			session_forget(c, s->identity.id);
 	}
-	if (!c->any_touched)
-		return;
-	c->any_touched = false;
-	if (c->count >= SESSIONS_MAX) { /* they come back when they speak */
-		drop_all(c, false);
-		return;
-	}
-	for (size_t i = 0; i < SESSION_BUCKETS; i++)
-		for (struct session *s = c->bucket[i]; s; s = s->next)
-			s->touched = false;
+	if (c->count >= SESSIONS_MAX) /* they come back when they speak */
+		session_cache_release(c);
 }
 
 static enum hf_err load_window(struct session_cache *c, struct session *s)
@@ -156,6 +159,17 @@ static enum hf_err repeated(struct session_cache *c, const struct session *s, co
 	return HF_E_EXISTS;
 }
 
+/* A device that talks all the time is written down now and then only. */
+static enum hf_err seen(struct session_cache *c, struct session *s, int64_t now_ms)
+{
+	int64_t since_ms = now_ms - s->identity.seen_ms;
+
+	if (since_ms >= 0 && since_ms < SESSION_SEEN_MS)
+		return HF_E_OK;
+	s->identity.seen_ms = now_ms;
+	return registry_seen(c->db, s->identity.id, now_ms);
+}
+
 enum hf_err session_receive(struct session_cache *c, struct session *s, const struct hf_wire_msg *m,
                             const struct hf_wire_covered *covered, int64_t now_ms)
 {
@@ -178,7 +192,7 @@ enum hf_err session_receive(struct session_cache *c, struct session *s, const st
 	touch(c, s);
 	hf_seal_window_mark(&s->window, m->sequence_id);
 	c->counts.received++;
-	return registry_seen(c->db, s->identity.id, now_ms);
+	return seen(c, s, now_ms);
 }
 
 bool session_may_join(struct session *s, int64_t now_ms)

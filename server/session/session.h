@@ -9,7 +9,7 @@
 #include "seal/seal.h"
 #include "wire/wire.h"
 
-enum { SESSION_BUCKETS = 4096, SESSIONS_MAX = 20000, SESSION_JOIN_BURST = 10, SESSION_JOIN_REFILL_MS = 2000 };
+enum { SESSION_BUCKETS = 4096, SESSIONS_MAX = 20000, SESSION_JOIN_BURST = 10, SESSION_JOIN_REFILL_MS = 2000, SESSION_SEEN_MS = 1000 };
 
 /* One device in RAM. Everything in it can be read again from the database, and is after a failed turn. */
 struct session {
@@ -20,7 +20,7 @@ struct session {
 	bool touched; /* changed in this turn */
 	int64_t joins_ms; /* of its bucket of join requests */
 	unsigned joins;
-	struct session *next;
+	struct session *next, *next_touched;
 };
 struct session_counts {
 	uint64_t received, repeated, refused_replay, refused_signature, refused_unknown, loaded;
@@ -32,7 +32,7 @@ struct session_cache {
 	uint64_t self; /* our server's id */
 	struct session *bucket[SESSION_BUCKETS];
 	size_t count;
-	bool any_touched;
+	struct session *touched; /* in this turn, by next_touched */
 	struct session_counts counts;
 };
 

@@ -230,6 +230,46 @@ static void seen_is_kept(void **state)
 	assert_int_equal(i.seen_ms, DEVICE_NOW);
 }
 
+static int64_t seen_after(uint64_t sequence, int64_t now_ms)
+{
+	struct arrived a = reading(device_key, sequence, "again");
+	struct registry_identity i;
+	struct session *s = NULL;
+
+	assert_int_equal(session_get(&cache, DEVICE_ID, &s), HF_E_OK);
+	assert_int_equal(session_receive(&cache, s, &a.m, &a.covered, now_ms), HF_E_OK);
+	end_turn();
+	assert_int_equal(registry_get(stage.db, DEVICE_ID, &i), HF_E_OK);
+	return i.seen_ms;
+}
+
+static void seen_is_written_once_a_second(void **state)
+{
+	(void)state;
+	assert_int_equal(seen_after(1, DEVICE_NOW), DEVICE_NOW);
+	assert_int_equal(seen_after(2, DEVICE_NOW + SESSION_SEEN_MS - 1), DEVICE_NOW);
+	assert_int_equal(seen_after(3, DEVICE_NOW + SESSION_SEEN_MS), DEVICE_NOW + SESSION_SEEN_MS);
+	assert_int_equal(seen_after(4, DEVICE_NOW), DEVICE_NOW); /* the clock stepped back */
+}
+
+static void two_sessions_of_one_turn(void **state)
+{
+	struct session *s = NULL, *other = NULL;
+
+	(void)state;
+	device_add(stage.db, OTHER_ID, other_key, REGISTRY_JOINED, "box");
+	end_turn();
+	for (unsigned committed = 0; committed < 2; committed++) {
+		assert_int_equal(session_get(&cache, DEVICE_ID, &s), HF_E_OK);
+		assert_int_equal(session_get(&cache, OTHER_ID, &other), HF_E_OK);
+		session_forget(&cache, DEVICE_ID); /* the turn no longer knows it */
+		session_turn_done(&cache, committed);
+		assert_int_equal(cache.count, committed);
+		assert_null(cache.touched);
+		session_cache_release(&cache);
+	}
+}
+
 /* --- who has a session --------------------------------------------------------------------------------------------- */
 
 static void session_of_whom(void **state)
@@ -391,6 +431,8 @@ int main(void)
 		CASE(M3_failed_commit_forgets_the_window),
 		CASE(M3_undone_handler_forgets_the_window),
 		CASE(seen_is_kept),
+		CASE(seen_is_written_once_a_second),
+		CASE(two_sessions_of_one_turn),
 		CASE(session_of_whom),
 		CASE(session_of_a_failed_turn_is_read_anew),
 		CASE(M3_sent_ids_rise_over_restarts),
