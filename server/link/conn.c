@@ -45,6 +45,7 @@ enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX *
 		return HF_E_CRYPTO;
 	}
 	SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+	link_record_context(ctx);
 	SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	*out = ctx;
 	return HF_E_OK;
@@ -53,13 +54,14 @@ enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX *
 static void watch(struct link_conn *c)
 {
 	int fd = mosquitto_socket(c->m);
+	bool write = mosquitto_want_write(c->m) || link_record_waits(c);
 
 	if (fd != c->watch.fd)
 		os_watch_clear(&c->watch);
 	if (fd < 0)
 		return;
 	c->watch.fd = fd;
-	if (os_watch_set(c->link->s.loop, &c->watch, mosquitto_want_write(c->m) ? OS_READ | OS_WRITE : OS_READ) != HF_E_OK)
+	if (os_watch_set(c->link->s.loop, &c->watch, write ? OS_READ | OS_WRITE : OS_READ) != HF_E_OK)
 		os_log(OS_LOG_FAILED, "what=\"cannot watch the broker's socket\" client=%s", c->client_id);
 }
 
@@ -127,7 +129,7 @@ void link_conn_flush(struct link_conn *c)
 {
 	if (c->watch.fd < 0)
 		return;
-	if (mosquitto_want_write(c->m) && mosquitto_loop_write(c->m, 1) != MOSQ_ERR_SUCCESS) {
+	if ((mosquitto_want_write(c->m) && mosquitto_loop_write(c->m, 1) != MOSQ_ERR_SUCCESS) || !link_record_flush(c)) {
 		down(c);
 		return;
 	}
@@ -149,29 +151,24 @@ void link_conn_restart(struct link_conn *c)
 		down(c);
 }
 
-/* What TLS has decrypted already does not show in epoll. */
-static bool pending(const struct link_conn *c)
-{
-	SSL *ssl = mosquitto_ssl_get(c->m);
-
-	return ssl && SSL_pending(ssl) > 0;
-}
-
-/* Reads while there is something, at most LINK_READS_A_TURN packets or LINK_TURN_MS: the turn's transaction carries them all. */
+/* Reads while there is something, at most LINK_READS_A_TURN packets or LINK_TURN_MS: the turn's transaction carries them all. What
+ * TLS has read already does not show in epoll. One read without a record may have ended one that had begun; after two there is
+ * nothing whole left. */
 static int read_some(struct link_conn *c)
 {
 	int64_t until = os_monotonic_ms() + LINK_TURN_MS;
-	uint64_t before;
-	unsigned reads = 0;
+	unsigned reads = 0, idle = 0;
 	int rc;
 
 	do {
-		before = c->link->counts.received;
+		uint64_t before = c->link->counts.received + c->records;
+
 		rc = mosquitto_loop_read(c->m, 1);
 		c->has_read = true;
-	} while (rc == MOSQ_ERR_SUCCESS && (c->link->counts.received != before || pending(c)) &&
+		idle = c->link->counts.received + c->records == before ? idle + 1 : 0;
+	} while (rc == MOSQ_ERR_SUCCESS && (idle == 0 || (idle == 1 && link_record_unread(c))) &&
 	         ++reads < LINK_READS_A_TURN && os_monotonic_ms() < until);
-	if (rc == MOSQ_ERR_SUCCESS && pending(c))
+	if (rc == MOSQ_ERR_SUCCESS && idle < 2 && link_record_unread(c))
 		os_timer_set(c->link->s.loop, &c->more, 0);
 	return rc;
 }
@@ -209,6 +206,7 @@ static void on_connect(struct mosquitto *m, void *ctx, int rc, int flags, const 
 	c->up = true;
 	c->told = false;
 	c->backoff_ms = LINK_BACKOFF_MIN_MS;
+	link_record_begin(c);
 	os_log(OS_LOG_LINK_UP, "client=%s", c->client_id);
 	link_on_up(c);
 }
@@ -260,8 +258,8 @@ void link_conn_close(struct link_conn *c)
 	os_timer_clear(c->link->s.loop, &c->retry);
 	os_timer_clear(c->link->s.loop, &c->misc);
 	os_timer_clear(c->link->s.loop, &c->more);
-	if (c->up && mosquitto_disconnect(c->m) == MOSQ_ERR_SUCCESS)
-		(void)mosquitto_loop_write(c->m, 1);
+	if (c->up && mosquitto_disconnect(c->m) == MOSQ_ERR_SUCCESS && mosquitto_loop_write(c->m, 1) == MOSQ_ERR_SUCCESS)
+		(void)link_record_flush(c);
 	mosquitto_destroy(c->m);
 	c->m = NULL;
 }

@@ -28,6 +28,7 @@ struct link_conn {
 	struct os_timer retry, misc, more;
 	int64_t backoff_ms;
 	enum link_role role;
+	uint64_t records; /* TLS records that were read */
 	bool clean, up, has_read, told;
 	char client_id[64];
 };
@@ -89,6 +90,13 @@ void link_conn_connect(struct link_conn *c);
 void link_conn_flush(struct link_conn *c);
 void link_conn_restart(struct link_conn *c);
 HF_NODISCARD enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX **out);
+/* record.c; flush: false when the connection is broken. waits: bytes are buffered that the socket has not taken. unread: bytes are
+ * buffered that libmosquitto has not taken, maybe not yet a whole record. */
+void link_record_context(SSL_CTX *ctx);
+void link_record_begin(struct link_conn *c);
+bool link_record_flush(struct link_conn *c);
+bool link_record_waits(struct link_conn *c);
+bool link_record_unread(struct link_conn *c);
 /* Called by conn.c */
 void link_on_up(struct link_conn *c);
 void link_on_down(struct link_conn *c);

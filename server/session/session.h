@@ -9,7 +9,13 @@
 #include "seal/seal.h"
 #include "wire/wire.h"
 
-enum { SESSION_BUCKETS = 4096, SESSIONS_MAX = 20000, SESSION_JOIN_BURST = 10, SESSION_JOIN_REFILL_MS = 2000, SESSION_SEEN_MS = 1000 };
+enum {
+	SESSION_BUCKETS = 4096,
+	SESSIONS_MAX = 20000,
+	SESSION_JOIN_BURST = 10,
+	SESSION_JOIN_REFILL_MS = 2000,
+	SESSION_SEEN_MS = 1000
+};
 
 /* One device in RAM. Everything in it can be read again from the database, and is after a failed turn. */
 struct session {
