@@ -148,9 +148,11 @@ def cpu_ns(pid):
 
 
 class Universe:
-    """A new universe in a temporary folder, running; a context manager."""
+    """A new universe in a temporary folder, running; a context manager. prepare(universe) is called before the start; config:
+    further lines of holdfast.conf."""
 
-    def __init__(self):
+    def __init__(self, prepare=None, config=""):
+        self.prepare, self.config = prepare, config
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
         self.keys, self.process = self.folder / "keys", None
         self.web_ca = self.keys / "web_ca.crt"
@@ -163,7 +165,9 @@ class Universe:
         try:
             self.keygen("universe", self.keys, "--name", "localhost")
             self.keygen("c2", "main", "--universe", self.keys)
-            (self.folder / "holdfast.conf").write_text(f"port_base = {PORT_BASE}\n", "ascii")
+            (self.folder / "holdfast.conf").write_text(f"port_base = {PORT_BASE}\n{self.config}", "ascii")
+            if self.prepare:
+                self.prepare(self)
             with open(self.folder / "out", "wb") as out:
                 command = [BIN / "holdfastd", "--config", self.folder / "holdfast.conf"]
                 self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
@@ -199,6 +203,11 @@ class Universe:
     def https(self, keep, token=None):
         """See Https."""
         return Https(self.web_ca, keep, token)
+
+    @property
+    def server_id(self):
+        """The id of its C2 server."""
+        return (self.keys / "c2/main/c2_server.id").read_text("ascii").strip()
 
     def children(self):
         """Names of the processes and their ids."""

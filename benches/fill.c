@@ -1,0 +1,105 @@
+/* fill - registers devices straight in a database, with the server's own schema and verbs; the server must not run.
+ * Uses: base os db facts registry. Not a benchmark: what they stand on. */
+#include "base/base.h"
+#include "db/db.h"
+#include "facts/facts.h"
+#include "os/os.h"
+#include "registry/registry.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	A_TRANSACTION = 1000,
+	KEY_HEX_MAX = 2 * REGISTRY_KEY_MAX + 1,
+	EXPONENT_LEN = 3,
+	LINE_MAX_LEN = KEY_HEX_MAX + 256
+};
+
+static const char help[] =
+	"Usage: fill DATABASE < LINES\n"
+	"A line: ID COUNT TYPE STATE CONTROLLER KEY. COUNT devices, the first with this id (16 hex digits), the next with "
+    "the\n"
+	"id after it. STATE: registered or joined; CONTROLLER: the server's id, or 0. KEY: DER SubjectPublicKeyInfo in "
+    "hex; as\n"
+	"no two devices may have the same, each further one gets another public exponent: such a device has a key of the\n"
+	"right size and nobody who could use it.\n";
+
+struct order {
+	uint64_t id, controller;
+	unsigned count;
+	char type[REGISTRY_TYPE_MAX], state[16], key[KEY_HEX_MAX];
+};
+
+static enum hf_err add(struct db *db, struct facts *facts, const struct order *o, struct registry_identity *i)
+{
+	int64_t now = os_now_ms();
+	bool joined = strcmp(o->state, registry_state_name(REGISTRY_JOINED)) == 0;
+
+	i->created_ms = now;
+	enum hf_err err = registry_add(db, i, 0);
+
+	if (err == HF_E_OK && joined)
+		err = registry_set_state(db, facts, i->id, REGISTRY_JOINED, o->controller, now);
+	facts_turn_done(facts, false); /* nobody listens */
+	return err;
+}
+
+/* The last bytes of the DER are the exponent, 01 00 01: another odd number instead. */
+static void change_exponent(struct registry_identity *i, unsigned n)
+{
+	struct hf_wr w = hf_wr_of(i->key + i->key_len - EXPONENT_LEN, EXPONENT_LEN);
+
+	hf_wr_be(&w, 0x10001 + 2 * (uint64_t)n, EXPONENT_LEN);
+}
+
+static enum hf_err add_all(struct db *db, const struct order *o)
+{
+	static struct facts facts;
+	struct registry_identity i = {.kind = REGISTRY_DEVICE, .state = REGISTRY_REGISTERED};
+	struct hf_wr key = hf_wr_of(i.key, sizeof i.key);
+	enum hf_err err = hf_hex_decode(hf_span_text(o->key), &key);
+
+	i.key_len = key.len;
+	(void)snprintf(i.type, sizeof i.type, "%s", o->type);
+	for (unsigned n = 0; n < o->count && err == HF_E_OK; n++) {
+		i.id = o->id + n;
+		if (n > 0)
+			change_exponent(&i, n);
+		err = add(db, &facts, o, &i);
+		if (err == HF_E_OK && n % A_TRANSACTION == 0)
+			err = db_commit(db);
+	}
+	return err == HF_E_OK ? db_commit(db) : err;
+}
+
+int main(int argc, char **argv)
+{
+	static char line[LINE_MAX_LEN];
+	static struct order o;
+	struct db *db = NULL;
+	const char *why = "";
+
+	if (argc != 2 || argv[1][0] == '-') {
+		(void)fputs(help, argc == 2 ? stdout : stderr);
+		return argc == 2 ? 0 : 2;
+	}
+	os_log_level(OS_ERROR);
+	if (db_open(argv[1], &db, &why) != HF_E_OK) {
+		(void)fprintf(stderr, "fill: %s\n", why);
+		return 1;
+	}
+	enum hf_err err = HF_E_OK;
+
+	while (err == HF_E_OK && fgets(line, sizeof line, stdin)) {
+		int fields = sscanf(line, "%" SCNx64 " %u %63s %15s %" SCNx64 " %1280s", &o.id, &o.count, o.type, o.state,
+		                    &o.controller, o.key);
+
+		err = fields == 6 ? add_all(db, &o) : HF_E_INPUT;
+	}
+	db_close(db);
+	if (err != HF_E_OK)
+		(void)fprintf(stderr, "fill: %s\n", hf_err_text(err));
+	return err == HF_E_OK ? 0 : 1;
+}
