@@ -2,8 +2,8 @@
 set(HF_SANITIZE "" CACHE STRING "sanitizers of this build, as -fsanitize= takes them; empty: none")
 option(HF_FUZZ "build libFuzzer programs instead of programs that replay the corpus" OFF)
 option(HF_COVERAGE "count executed lines (gcov)" OFF)
+option(HF_PORTABLE_ONLY "build portable modules, port/fake and their tests alone: for machines without our libraries" OFF)
 
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 set(CMAKE_LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/lib")
@@ -13,6 +13,7 @@ set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
 set(CMAKE_C_FLAGS_DEBUG "-O1 -g")
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g1 -fstack-protector-strong -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2")
+set(CMAKE_C_FLAGS_MINSIZEREL "-Os -g1 -ffunction-sections -fdata-sections")
 
 # What every translation unit of ours gets. System headers are not ours.
 add_library(hf_common INTERFACE)
@@ -40,8 +41,11 @@ if(HF_COVERAGE)
 	target_link_options(hf_checked INTERFACE --coverage)
 endif()
 
-include(CheckPIESupported)
-check_pie_supported(LANGUAGES C)
-add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
+if(NOT HF_PORTABLE_ONLY)
+	include(CheckPIESupported)
+	check_pie_supported(LANGUAGES C)
+	set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+	add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
+endif()
 
 add_compile_definitions($<$<NOT:$<BOOL:$<TARGET_PROPERTY:HF_PORTABLE>>>:HOLDFAST_VERSION="${PROJECT_VERSION}">)
