@@ -91,6 +91,12 @@ HF_NODISCARD enum hf_err cli_time_parse(const char *text, int64_t now_ms, int64_
 /* dir/name into out. Errors: TOO_BIG. */
 HF_NODISCARD enum hf_err cli_file(char out[CLI_PATH_MAX], const char *dir, const char *name);
 
+/* --- holdfastd's own files ---------------------------------------------------------------------------------------- */
+
+struct conf;
+/* The configuration of --config, or of the place where ./start or the package has it. Prints what is wrong with it. */
+enum cli_exit cli_load_conf(const struct cli_args *a, struct conf *out);
+
 /* --- the server --------------------------------------------------------------------------------------------------- */
 
 /* Where the server is and how to speak to it; empty ca: the system's; empty token_file: none. Source: architecture

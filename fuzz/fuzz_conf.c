@@ -24,10 +24,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check((err == HF_E_OK) == (report.count == 0) && report.len < sizeof report.text && !report.text[report.len]);
 	if (err != HF_E_OK)
 		return 0;
-	/* conf_load settles the paths that have no default; a printed file always has them. */
+	/* conf_load settles what has no default; a printed file always has them. */
 	memcpy(c.data_dir, "/d", 3);
 	memcpy(c.keys_dir, "/k", 3);
 	memcpy(c.broker_plugin, "/p", 3);
+	memcpy(c.broker_ca, "/a", 3);
+	memcpy(c.broker_host, "h", 2);
 	conf_print(&c, &first);
 	check(conf_parse(os_buf_span(&first), "printed", &again, &report) == HF_E_OK);
 	conf_print(&again, &second);

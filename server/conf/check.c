@@ -35,7 +35,9 @@ unsigned conf_https_port(const struct conf *c)
 
 unsigned conf_mqtt_port(const struct conf *c)
 {
-	return (unsigned)c->port_base + PORT_MQTT;
+	bool elsewhere = c->broker == CONF_BROKER_EXTERNAL && c->broker_port > 0;
+
+	return (unsigned)(elsewhere ? c->broker_port : c->port_base + PORT_MQTT);
 }
 
 /* True when path is a folder that this process may write to. */
@@ -125,16 +127,30 @@ static void folders_check(const struct conf *c, struct conf_report *r)
 	}
 }
 
-static void broker_check(const struct conf *c, struct conf_report *r)
+static void embedded_check(const struct conf *c, struct conf_report *r)
 {
-	if (c->broker != CONF_BROKER_EMBEDDED)
-		return;
 	if (access(c->broker_program, X_OK) < 0)
 		conf_report_add(r, "the broker %s cannot be run (%s): apt-get install mosquitto, or set broker_program",
 		                c->broker_program, strerror(errno));
 	if (access(c->broker_plugin, R_OK) < 0)
 		conf_report_add(r, "the broker's plugin %s cannot be read (%s): build it, or set broker_plugin",
 		                c->broker_plugin, strerror(errno));
+}
+
+static void external_check(const struct conf *c, int64_t now_s, struct conf_report *r)
+{
+	char own[CONF_PATH_MAX];
+
+	if (strchr(c->broker_host, ' '))
+		conf_report_add(r, "broker_host \"%s\" is more than one name: name the one host on which the broker runs",
+		                c->broker_host);
+	conf_place(c, CONF_PLACE_BROKER_CA_CERT, own);
+	if (strcmp(c->broker_ca, own) == 0)
+		return; /* one of the keys' files */
+	if (access(c->broker_ca, R_OK) < 0)
+		conf_report_add(r, "broker_ca %s cannot be read: %s", c->broker_ca, strerror(errno));
+	else
+		conf_check_cert(c->broker_ca, now_s, r);
 }
 
 static void port_check(const struct conf *c, unsigned port, const char *what, struct conf_report *r)
@@ -154,7 +170,10 @@ enum hf_err conf_check(const struct conf *c, int64_t now_s, struct conf_report *
 
 	folders_check(c, r);
 	keys_check(c, now_s, r);
-	broker_check(c, r);
+	if (c->broker == CONF_BROKER_EMBEDDED)
+		embedded_check(c, r);
+	else
+		external_check(c, now_s, r);
 	if (conf_running(c) == 0) {
 		port_check(c, conf_https_port(c), "HTTPS", r);
 		if (c->broker == CONF_BROKER_EMBEDDED)

@@ -220,11 +220,16 @@ static void plugin_find(char out[CONF_PATH_MAX])
 
 static bool paths_settle(struct conf *c, const char *folder)
 {
+	const char *keys = c->broker_ca[0] ? folder : c->keys_dir;
+
 	if (!c->broker_plugin[0])
 		plugin_find(c->broker_plugin);
+	if (!c->broker_host[0])
+		snprintf(c->broker_host, sizeof c->broker_host, "%.*s", (int)strcspn(c->name, " "), c->name);
 	return path_settle(c->data_dir, folder, "") && strlen(c->data_dir) <= FOLDER_MAX &&
 	       path_settle(c->keys_dir, c->data_dir, "keys") && strlen(c->keys_dir) <= FOLDER_MAX &&
-	       path_settle(c->broker_program, folder, "") && path_settle(c->broker_plugin, folder, "");
+	       path_settle(c->broker_program, folder, "") && path_settle(c->broker_plugin, folder, "") &&
+	       path_settle(c->broker_ca, keys, "broker_ca.crt");
 }
 
 /* The absolute folder and path of the configuration file. */

@@ -63,13 +63,19 @@ void conf_place(const struct conf *c, enum conf_place place, char out[CONF_PATH_
 /* Makes the folders (0700) of places.def that are not there. Errors: IO, with a sentence in r. */
 HF_NODISCARD enum hf_err conf_make_folders(const struct conf *c, struct conf_report *r);
 
-/* Ports derived from port_base. */
+/* Ports derived from port_base; an external broker may have one of its own. */
 unsigned conf_https_port(const struct conf *c);
 unsigned conf_mqtt_port(const struct conf *c);
 /* Somebody listens on this port at this address or at all addresses. Opens no socket: reads /proc/net. */
 bool conf_port_taken(const char *address, unsigned port);
 /* Who: "mosquitto (process 123)", or as much as can be found out. */
 void conf_port_owner(const char *address, unsigned port, char out[CONF_TEXT_MAX]);
+
+/* mosquitto's configuration for the broker that holdfastd runs. as_root: it stays user root (which has no capabilities
+ * then). */
+void conf_broker_embedded(const struct conf *c, bool as_root, struct os_buf *out);
+/* The same for a broker on another machine, with all of its files in folder; comments say which to copy from where. */
+void conf_broker_external(const struct conf *c, const char *folder, struct os_buf *out);
 
 /* The process that holds the lock (F_OFD_SETLK) of run/holdfastd.pid; 0 when none does, -1 when it cannot be named. */
 long conf_running(const struct conf *c);

@@ -153,6 +153,7 @@ int daemon_role(enum daemon_child who, const struct conf *c)
 	}
 	(void)prctl(PR_SET_NAME, rows[who].process_name);
 	descriptors_raise();
+	os_resolve_prepare();
 	conf_place(c, CONF_PLACE_DB_DIR, db_folder);
 	if (setenv("SQLITE_TMPDIR", db_folder, 1) < 0 || !sandbox_take(who, c))
 		return EXIT_SETUP;

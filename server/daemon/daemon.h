@@ -27,9 +27,6 @@ int daemon_role(enum daemon_child who, const struct conf *c);
  * from web_key_fd. Called inside its sandbox. Returns the exit code. */
 int daemon_server(const struct conf *c, int signer_fd, int web_key_fd);
 
-/* The broker's configuration, made anew from c. as_root: it stays user root (which has no capabilities then). */
-void daemon_broker_conf(const struct conf *c, bool as_root, struct os_buf *out);
-
 /* Tells a service manager (NOTIFY_SOCKET) a line such as "READY=1"; does nothing when there is none. */
 void daemon_notify(const char *line);
 

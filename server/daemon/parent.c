@@ -95,7 +95,7 @@ static bool broker_start(struct parent *p)
 	char path[CONF_PATH_MAX];
 	OS_BUF_SCOPED text = os_buf_of(CONF_FILE_MAX);
 
-	daemon_broker_conf(p->conf, geteuid() == 0, &text);
+	conf_broker_embedded(p->conf, geteuid() == 0, &text);
 	conf_place(p->conf, CONF_PLACE_BROKER_CONF, path);
 	if (text.err != HF_E_OK || os_replace_file(path, os_buf_span(&text), 0600) != HF_E_OK) {
 		os_log(OS_LOG_CHILD_FAILED, "child=broker path=%s error=\"%s\"", path, strerror(errno));

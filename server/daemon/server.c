@@ -344,17 +344,12 @@ static enum hf_err open_access(struct server *s, int signer_fd)
 	return err;
 }
 
-/* Our own broker listens on the loopback address whatever else it listens on. */
-static const char *broker_host(const struct server *s)
-{
-	return s->conf->broker == CONF_BROKER_EXTERNAL ? s->first_name : "127.0.0.1";
-}
-
 static enum hf_err open_link(struct server *s)
 {
 	conf_place(s->conf, CONF_PLACE_BROKER_TABLE, s->table_file);
 	struct link_setup setup = {
-		.host = broker_host(s),
+		/* Our own broker listens on the loopback address whatever else it listens on. */
+		.host = s->conf->broker == CONF_BROKER_EXTERNAL ? s->conf->broker_host : "127.0.0.1",
 		.broker_name = s->first_name,
 		.port = conf_mqtt_port(s->conf),
 		.broker_ca_pem = os_buf_cstr(&s->broker_ca),
@@ -414,7 +409,7 @@ static enum hf_err open_http(struct server *s)
 
 static enum hf_err open_files(struct server *s, int web_key_fd)
 {
-	const char *name = s->conf->name;
+	const char *name = s->conf->broker == CONF_BROKER_EXTERNAL ? s->conf->broker_host : s->conf->name;
 	size_t len = strcspn(name, " ");
 	unsigned port = conf_mqtt_port(s->conf);
 
@@ -429,7 +424,9 @@ static enum hf_err open_files(struct server *s, int web_key_fd)
 	close(web_key_fd);
 	if (err == HF_E_OK)
 		err = read_place(s, CONF_PLACE_WEB_CERT, &s->web_cert);
-	return err == HF_E_OK ? read_place(s, CONF_PLACE_BROKER_CA_CERT, &s->broker_ca) : err;
+	if (err == HF_E_OK)
+		err = os_read_file(s->conf->broker_ca, &s->broker_ca);
+	return err;
 }
 
 static bool open_all(struct server *s, int signer_fd, int web_key_fd)

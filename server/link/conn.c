@@ -4,14 +4,24 @@
 
 #include "port/openssl/openssl.h"
 
+#include <errno.h>
 #include <mqtt_protocol.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
-enum { KEEPALIVE_S = 30, MISC_MS = 1000, RECEIVE_MAXIMUM = 1000, SESSION_EXPIRY_S = 7 * 24 * 3600, LINK_LOG_MS = 1000 };
+enum {
+	KEEPALIVE_S = 30,
+	MISC_MS = 1000,
+	CONNECT_MS = 5000, /* TCP, TLS and CONNACK */
+	RECEIVE_MAXIMUM = 1000,
+	SESSION_EXPIRY_S = 7 * 24 * 3600,
+	LINK_LOG_MS = 1000,
+	NO_PORT = -1
+};
 
 static X509 *read_cert(const char *pem)
 {
@@ -65,8 +75,8 @@ static void watch(struct link_conn *c)
 		os_log(OS_LOG_FAILED, "what=\"cannot watch the broker's socket\" client=%s", c->client_id);
 }
 
-/* The connection is gone: say so once, and try again later. */
-static void down(struct link_conn *c)
+/* The connection is gone, or does not come up: say so once, and try again later. */
+static void down(struct link_conn *c, const char *why)
 {
 	bool was_up = c->up;
 
@@ -75,36 +85,77 @@ static void down(struct link_conn *c)
 	c->up = false;
 	c->has_read = false;
 	os_timer_clear(c->link->s.loop, &c->misc);
+	os_timer_clear(c->link->s.loop, &c->overdue);
 	if (was_up || (c->backoff_ms >= LINK_LOG_MS && !c->told)) /* and once while it does not come up at all */
-		os_log(OS_LOG_LINK_DOWN, "client=%s broker=%s:%u", c->client_id, c->link->s.host, c->link->s.port);
+		os_log(OS_LOG_LINK_DOWN, "client=%s broker=%s:%u why=\"%s\"", c->client_id, c->link->s.host, c->link->s.port,
+		       why);
 	c->told |= c->backoff_ms >= LINK_LOG_MS;
 	os_timer_set(c->link->s.loop, &c->retry, os_monotonic_ms() + c->backoff_ms);
 	c->backoff_ms = c->backoff_ms * 2 < LINK_BACKOFF_MAX_MS ? c->backoff_ms * 2 : LINK_BACKOFF_MAX_MS;
 	link_on_down(c);
 }
 
-static mosquitto_property *connect_properties(bool clean)
+/* libmosquitto's reasons, and errno behind one of them. */
+static const char *why_of(int rc)
 {
-	mosquitto_property *p = NULL;
-
-	mosquitto_property_add_int16(&p, MQTT_PROP_RECEIVE_MAXIMUM, RECEIVE_MAXIMUM);
-	if (!clean)
-		mosquitto_property_add_int32(&p, MQTT_PROP_SESSION_EXPIRY_INTERVAL, SESSION_EXPIRY_S);
-	return p;
+	return rc == MOSQ_ERR_ERRNO ? strerror(errno) : mosquitto_strerror(rc);
 }
 
+/* CONNECT's properties are kept for every later connect by the one call that takes them, which would also connect, and
+ * wait for that; the port that there cannot be stops it behind the keeping. */
+static bool keep_properties(struct link_conn *c)
+{
+	mosquitto_property *p = NULL;
+	bool ok = mosquitto_property_add_int16(&p, MQTT_PROP_RECEIVE_MAXIMUM, RECEIVE_MAXIMUM) == MOSQ_ERR_SUCCESS;
+
+	if (!c->clean)
+		ok = ok &&
+		     mosquitto_property_add_int32(&p, MQTT_PROP_SESSION_EXPIRY_INTERVAL, SESSION_EXPIRY_S) == MOSQ_ERR_SUCCESS;
+	ok = ok && mosquitto_connect_bind_v5(c->m, "localhost", NO_PORT, KEEPALIVE_S, NULL, p) == MOSQ_ERR_INVAL;
+	mosquitto_property_free_all(&p);
+	return ok;
+}
+
+/* The next address to try. Errors: BUSY (being asked for), NOT_FOUND. */
+static enum hf_err next_address(struct link_conn *c, const char **out)
+{
+	struct link_address *a = &c->link->address;
+	int64_t now = os_monotonic_ms();
+	bool old = a->known_ms == 0 || now - a->known_ms > LINK_ADDRESS_FRESH_MS, asked = a->resolve.request || old;
+	enum hf_err err = !a->resolve.request && old ? os_resolve_start(&a->resolve, c->link->s.host) : HF_E_BUSY;
+
+	if (err == HF_E_BUSY)
+		err = os_resolve_step(&a->resolve);
+	if (asked && err != HF_E_BUSY)
+		a->known_ms = err == HF_E_OK ? now : 0;
+	if (err == HF_E_OK)
+		*out = a->resolve.address[c->tries++ % a->resolve.count];
+	return err;
+}
+
+/* Begins to connect and comes back at once: a broker that does not answer must not hold the loop up. */
 void link_conn_connect(struct link_conn *c)
 {
 	const struct link_setup *s = &c->link->s;
-	mosquitto_property *p = connect_properties(c->clean);
-	int rc = mosquitto_connect_bind_v5(c->m, s->host, (int)s->port, KEEPALIVE_S, NULL, p);
+	const char *address = NULL;
+	enum hf_err err = next_address(c, &address);
 
-	mosquitto_property_free_all(&p);
+	if (err == HF_E_BUSY) {
+		os_timer_set(s->loop, &c->retry, os_monotonic_ms() + LINK_ADDRESS_POLL_MS);
+		return;
+	}
+	if (err != HF_E_OK) {
+		down(c, "its name has no address");
+		return;
+	}
+	int rc = mosquitto_connect_bind_async(c->m, address, (int)s->port, KEEPALIVE_S, NULL);
+
 	if (rc != MOSQ_ERR_SUCCESS) {
-		down(c);
+		down(c, why_of(rc));
 		return;
 	}
 	os_timer_set(s->loop, &c->misc, os_monotonic_ms() + MISC_MS);
+	os_timer_set(s->loop, &c->overdue, os_monotonic_ms() + CONNECT_MS);
 	watch(c);
 }
 
@@ -113,12 +164,29 @@ static void on_retry(struct os_timer *t)
 	link_conn_connect(t->ctx);
 }
 
-static void on_misc(struct os_timer *t)
+void link_conn_hurry(struct link_conn *c)
+{
+	c->backoff_ms = LINK_BACKOFF_MIN_MS;
+	if (c->retry.armed)
+		os_timer_set(c->link->s.loop, &c->retry, os_monotonic_ms() + LINK_BACKOFF_MIN_MS);
+}
+
+static void on_overdue(struct os_timer *t)
 {
 	struct link_conn *c = t->ctx;
 
-	if (mosquitto_loop_misc(c->m) != MOSQ_ERR_SUCCESS) {
-		down(c);
+	if (c->backoff_ms < LINK_LOG_MS)
+		c->backoff_ms = LINK_LOG_MS; /* it has waited long enough to be told of */
+	down(c, "no answer in time");
+}
+
+static void on_misc(struct os_timer *t)
+{
+	struct link_conn *c = t->ctx;
+	int rc = mosquitto_loop_misc(c->m);
+
+	if (rc != MOSQ_ERR_SUCCESS) {
+		down(c, why_of(rc));
 		return;
 	}
 	os_timer_set(c->link->s.loop, t, os_monotonic_ms() + MISC_MS);
@@ -129,11 +197,14 @@ void link_conn_flush(struct link_conn *c)
 {
 	if (c->watch.fd < 0)
 		return;
-	if ((mosquitto_want_write(c->m) && mosquitto_loop_write(c->m, 1) != MOSQ_ERR_SUCCESS) || !link_record_flush(c)) {
-		down(c);
-		return;
-	}
-	watch(c);
+	int rc = mosquitto_want_write(c->m) ? mosquitto_loop_write(c->m, 1) : MOSQ_ERR_SUCCESS;
+
+	if (rc == MOSQ_ERR_SUCCESS && !link_record_flush(c))
+		rc = MOSQ_ERR_CONN_LOST;
+	if (rc == MOSQ_ERR_SUCCESS)
+		watch(c);
+	else
+		down(c, why_of(rc));
 }
 
 /* The turn failed: what was read must come again, and no acknowledgement may leave. */
@@ -145,10 +216,7 @@ void link_conn_restart(struct link_conn *c)
 	c->watch.fd = -1;
 	c->up = false;
 	c->has_read = false;
-	if (mosquitto_reconnect(c->m) == MOSQ_ERR_SUCCESS)
-		watch(c);
-	else
-		down(c);
+	link_conn_connect(c);
 }
 
 /* Reads while there is something, at most LINK_READS_A_TURN packets or LINK_TURN_MS: the turn's transaction carries them all. What
@@ -173,17 +241,29 @@ static int read_some(struct link_conn *c)
 	return rc;
 }
 
+static int socket_error(int fd)
+{
+	int value = 0;
+	socklen_t len = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &len) == 0 ? value : errno;
+}
+
 static void on_ready(struct os_watch *w, uint32_t events)
 {
 	struct link_conn *c = w->ctx;
-	int rc = MOSQ_ERR_SUCCESS;
+	int rc = MOSQ_ERR_SUCCESS, failed = c->up ? 0 : socket_error(w->fd);
 
+	if (failed != 0) { /* libmosquitto would go on with its handshake */
+		down(c, strerror(failed));
+		return;
+	}
 	if (events & ~(uint32_t)OS_WRITE)
 		rc = read_some(c);
 	if (rc == MOSQ_ERR_SUCCESS && (events & OS_WRITE) && !c->up) /* handshake; once up, output waits for the commit */
 		rc = mosquitto_loop_write(c->m, 1);
 	if (rc != MOSQ_ERR_SUCCESS)
-		down(c);
+		down(c, why_of(rc));
 	else
 		watch(c);
 }
@@ -203,6 +283,7 @@ static void on_connect(struct mosquitto *m, void *ctx, int rc, int flags, const 
 	(void)m, (void)flags, (void)p;
 	if (rc != 0)
 		return; /* the broker closes; on_ready sees that */
+	os_timer_clear(c->link->s.loop, &c->overdue);
 	c->up = true;
 	c->told = false;
 	c->backoff_ms = LINK_BACKOFF_MIN_MS;
@@ -238,11 +319,12 @@ enum hf_err link_conn_open(struct link_conn *c, const char *client_id, SSL_CTX *
 	c->retry = (struct os_timer){.on_due = on_retry, .ctx = c};
 	c->misc = (struct os_timer){.on_due = on_misc, .ctx = c};
 	c->more = (struct os_timer){.on_due = on_more, .ctx = c};
+	c->overdue = (struct os_timer){.on_due = on_overdue, .ctx = c};
 	if (mosquitto_int_option(c->m, MOSQ_OPT_PROTOCOL_VERSION, MQTT_PROTOCOL_V5) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_int_option(c->m, MOSQ_OPT_TCP_NODELAY, 1) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_int_option(c->m, MOSQ_OPT_SSL_CTX_WITH_DEFAULTS, 0) != MOSQ_ERR_SUCCESS ||
 	    mosquitto_void_option(c->m, MOSQ_OPT_SSL_CTX, tls) != MOSQ_ERR_SUCCESS ||
-	    mosquitto_threaded_set(c->m, true) != MOSQ_ERR_SUCCESS)
+	    mosquitto_threaded_set(c->m, true) != MOSQ_ERR_SUCCESS || !keep_properties(c))
 		return HF_E_CRYPTO;
 	mosquitto_connect_v5_callback_set(c->m, on_connect);
 	mosquitto_message_v5_callback_set(c->m, on_message);
@@ -258,6 +340,7 @@ void link_conn_close(struct link_conn *c)
 	os_timer_clear(c->link->s.loop, &c->retry);
 	os_timer_clear(c->link->s.loop, &c->misc);
 	os_timer_clear(c->link->s.loop, &c->more);
+	os_timer_clear(c->link->s.loop, &c->overdue);
 	if (c->up && mosquitto_disconnect(c->m) == MOSQ_ERR_SUCCESS && mosquitto_loop_write(c->m, 1) == MOSQ_ERR_SUCCESS)
 		(void)link_record_flush(c);
 	mosquitto_destroy(c->m);

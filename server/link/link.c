@@ -131,6 +131,7 @@ void link_stop(struct link *l)
 	os_timer_clear(l->s.loop, &l->pump);
 	os_timer_clear(l->s.loop, &l->repush);
 	link_presence_clear(l);
+	os_resolve_stop(&l->address.resolve);
 	SSL_CTX_free(l->tls_self);
 	SSL_CTX_free(l->tls_control);
 	mosquitto_lib_cleanup();

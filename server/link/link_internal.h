@@ -18,6 +18,8 @@ enum {
 	LINK_PRESENCE_BUCKETS = 4096,
 	LINK_PRESENCE_MAX = 100000,
 	LINK_TABLE_CHUNK = 60000,
+	LINK_ADDRESS_FRESH_MS = 30000,
+	LINK_ADDRESS_POLL_MS = 20,
 };
 
 /* One connection to the broker. */
@@ -25,12 +27,18 @@ struct link_conn {
 	struct link *link;
 	struct mosquitto *m;
 	struct os_watch watch;
-	struct os_timer retry, misc, more;
+	struct os_timer retry, misc, more, overdue;
 	int64_t backoff_ms;
+	unsigned tries; /* which of the broker's addresses is next */
 	enum link_role role;
 	uint64_t records; /* TLS records that were read */
 	bool clean, up, has_read, told;
 	char client_id[64];
+};
+/* Where the broker is: its addresses are asked for without waiting, and again when they are old. */
+struct link_address {
+	struct os_resolve resolve;
+	int64_t known_ms; /* monotonic; 0: never */
 };
 /* Somebody waits for the broker to follow. mid: of the publish that carries the change, 0 while it has not left. cut: that
  * publish was a revocation and is confirmed; now the session has to go. */
@@ -63,6 +71,7 @@ struct link_purge {
 struct link {
 	struct link_setup s;
 	struct link_conn conn[LINK_CONNS];
+	struct link_address address;
 	SSL_CTX *tls_self, *tls_control;
 	struct link_wait wait[LINK_WAITS_MAX];
 	struct link_purge purge;
@@ -87,6 +96,8 @@ struct link {
 HF_NODISCARD enum hf_err link_conn_open(struct link_conn *c, const char *client_id, SSL_CTX *tls, bool clean);
 void link_conn_close(struct link_conn *c);
 void link_conn_connect(struct link_conn *c);
+/* Does not wait out its backoff. */
+void link_conn_hurry(struct link_conn *c);
 void link_conn_flush(struct link_conn *c);
 void link_conn_restart(struct link_conn *c);
 HF_NODISCARD enum hf_err link_tls(const struct link_setup *s, const char *cert_pem, SSL_CTX **out);

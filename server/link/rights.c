@@ -172,6 +172,8 @@ static void on_table(struct link *l, bool taken)
 	os_log(OS_LOG_BROKER_TABLE, "taken=%s", taken ? "yes" : "no");
 	l->submitted = 0; /* what waited for the connection leaves now */
 	link_outbox_pump(l);
+	for (unsigned i = 0; taken && i < LINK_OUT; i++)
+		link_conn_hurry(&l->conn[i]); /* a broker without a table had to refuse them */
 }
 
 void link_rights_published(struct link *l, int mid, bool taken)

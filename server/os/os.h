@@ -29,6 +29,24 @@ void os_random(void *out, size_t len);
 enum { OS_TIME_TEXT_MAX = 32 };
 void os_time_text(int64_t ms, char out[OS_TIME_TEXT_MAX]);
 
+/* --- names of hosts --------------------------------------------------------------------------------------------------------- */
+
+enum { OS_HOST_MAX = 256, OS_ADDRESS_MAX = 64, OS_ADDRESSES_MAX = 8 };
+/* One question at a time; the owner's memory, set to zero before its first use. address: numeric, as the system orders them. */
+struct os_resolve {
+	struct os_resolve_request *request; /* NULL: none under way */
+	size_t count;
+	char address[OS_ADDRESSES_MAX][OS_ADDRESS_MAX];
+};
+/* Loads what asking needs; before a sandbox that lets no more code in. */
+void os_resolve_prepare(void);
+/* Asks for the addresses of host without waiting; what was asked before is dropped. An address is its own answer.
+ * Errors: BUSY (see os_resolve_step), TOO_BIG, MEMORY. */
+HF_NODISCARD enum hf_err os_resolve_start(struct os_resolve *r, const char *host);
+/* Is the answer there? Errors: BUSY (not yet), NOT_FOUND (the host has no address, or nobody could be asked). */
+HF_NODISCARD enum hf_err os_resolve_step(struct os_resolve *r);
+void os_resolve_stop(struct os_resolve *r);
+
 /* --- owned bytes, born with a maximum --------------------------------------------------------------------------------------- */
 
 struct os_buf {

@@ -329,6 +329,41 @@ static void watch_cleared_in_the_same_turn(void **state)
 
 #define CASE(name) cmocka_unit_test(name)
 
+struct host_case {
+	const char *host;
+	enum hf_err err;
+	const char *address;
+};
+static const struct host_case host_cases[] = {
+	{"127.0.0.1", HF_E_OK, "127.0.0.1"},
+	{"2001:db8::1", HF_E_OK, "2001:db8::1"},
+	{"localhost", HF_E_OK, NULL},
+	{"no-such-host.invalid", HF_E_NOT_FOUND, NULL},
+};
+
+static void names_are_resolved_without_waiting(void **state)
+{
+	struct os_resolve r = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof host_cases / sizeof host_cases[0]; i++) {
+		const struct host_case *t = &host_cases[i];
+		int64_t end = os_monotonic_ms() + 20000;
+		enum hf_err err = os_resolve_start(&r, t->host);
+
+		assert_true(err == HF_E_BUSY || t->address);
+		while (err == HF_E_BUSY && os_monotonic_ms() < end) {
+			usleep(1000);
+			err = os_resolve_step(&r);
+		}
+		assert_int_equal(err, t->err);
+		assert_true(err == HF_E_OK ? r.count > 0 : r.count == 0);
+		if (t->address)
+			assert_string_equal(r.address[0], t->address);
+	}
+	os_resolve_stop(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +379,7 @@ int main(void)
 		CASE(timer_clears_another_that_is_due),
 		CASE(timer_at_once_waits_for_the_next_turn),
 		CASE(watch_cleared_in_the_same_turn),
+		cmocka_unit_test(names_are_resolved_without_waiting),
 	};
 
 	return cmocka_run_group_tests_name("os", tests, set_up, tear_down);

@@ -70,6 +70,7 @@ static void plan_for_role(const struct conf *c, struct sandbox_plan *p)
 		port_add(p->bind_ports, &p->bind_count, conf_https_port(c));
 		port_add(p->connect_ports, &p->connect_count, conf_mqtt_port(c));
 		port_add(p->connect_ports, &p->connect_count, DNS_PORT);
+		snprintf(path_add(p, READ)->path, CONF_PATH_MAX, "%s", c->broker_ca);
 	}
 	if (p->role == SANDBOX_BROKER) {
 		port_add(p->bind_ports, &p->bind_count, conf_mqtt_port(c));
