@@ -173,3 +173,11 @@ function(hf_add_footprint)
 		target_link_options(footprint PRIVATE "-Wl,-u,${name}")
 	endforeach()
 endfunction()
+
+# tests/faults: the shim that fault_story.py preloads. Only a test's; nothing that is installed knows it.
+function(hf_add_faults)
+	file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/tests/faults/*.c")
+	add_library(faults MODULE ${sources})
+	set_target_properties(faults PROPERTIES PREFIX "")
+	target_link_libraries(faults PRIVATE hf_common)
+endfunction()

@@ -52,8 +52,10 @@ void link_on_message(struct link_conn *c, const char *topic, struct hf_span payl
 
 void link_on_published(struct link_conn *c, int mid, bool taken)
 {
-	if (c->role == LINK_OUT)
-		link_rights_published(c->link, mid, taken);
+	if (c->role != LINK_OUT)
+		return;
+	link_outbox_published(c->link, mid);
+	link_rights_published(c->link, mid, taken);
 }
 
 static void on_facts(void *ctx, const struct facts_fact *fact, size_t count)

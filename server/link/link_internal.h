@@ -11,6 +11,7 @@ enum link_role { LINK_DATA, LINK_CONTROL, LINK_OUT, LINK_CONNS, LINK_PURGE = LIN
 enum {
 	LINK_WAITS_MAX = 256,
 	LINK_LEAVING_MAX = 4096,
+	LINK_ANSWERS_MAX = 256,
 	LINK_BACKOFF_MIN_MS = 50,
 	LINK_BACKOFF_MAX_MS = 5000,
 	LINK_READS_A_TURN = 64,
@@ -49,10 +50,17 @@ struct link_wait {
 	link_done done;
 	void *ctx;
 };
-/* A signed message that leaves after this turn's commit. */
+/* A message that is no command, such as the answer to a join: its row stays until the broker has it. row 0: free; mid 0: it leaves
+ * after this turn. */
+struct link_answer {
+	int64_t row;
+	int mid;
+};
+/* A signed message that leaves after this turn's commit. answer: its place among those that wait for a PUBACK, NULL for a command. */
 struct link_leaving {
 	char topic[HF_WIRE_TOPIC_MAX];
 	struct os_buf message;
+	struct link_answer *answer;
 };
 struct link_presence {
 	uint64_t id;
@@ -77,6 +85,7 @@ struct link {
 	struct link_purge purge;
 	struct link_leaving leaving[LINK_LEAVING_MAX];
 	size_t leaving_count;
+	struct link_answer answer[LINK_ANSWERS_MAX];
 	int64_t submitted; /* highest outbox row that the signer was asked about */
 	unsigned signing; /* asked, not answered */
 	bool resubmit; /* some rows must be tried again once signing is 0 */
@@ -120,6 +129,7 @@ void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload);
 void link_outbox_pump(struct link *l);
 void link_outbox_turn_done(struct link *l, bool committed);
 void link_outbox_on_pump(struct os_timer *t);
+void link_outbox_published(struct link *l, int mid);
 /* rights.c */
 void link_rights_push(struct link *l);
 void link_rights_changed(struct link *l, uint64_t id);

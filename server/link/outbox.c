@@ -1,5 +1,6 @@
-/* link - the outbox: a committed row is signed by the key process, its row removed, and after that commit it leaves. So what left
- * is never sent again by itself, and what did not leave is tried until its deadline. Uses: base wire os db command session signer. */
+/* link - the outbox: a committed row is signed by the key process and leaves after a commit. A command's row goes in that commit, so
+ * that it is never sent twice; an answer's row goes when the broker has it, so that it is sent at least once: a device takes the
+ * same sequence id only once. What did not leave is tried until its deadline. Uses: base wire os db command session signer. */
 #include "link/link_internal.h"
 
 #include "command/command.h"
@@ -37,10 +38,33 @@ static enum hf_err assemble(struct hf_span message, struct hf_span sig, struct o
 	return out->err;
 }
 
+/* The answer with this row that waits for its PUBACK; with row 0 a free place. */
+static struct link_answer *answer_find(struct link *l, int64_t row)
+{
+	for (size_t i = 0; i < LINK_ANSWERS_MAX; i++)
+		if (l->answer[i].row == row)
+			return &l->answer[i];
+	return NULL;
+}
+
+/* In the transaction before it leaves. An answer that cannot be kept in mind goes like a command. */
+static enum hf_err take_off(struct link *l, const struct job *j, struct link_answer **kept)
+{
+	*kept = j->command ? NULL : answer_find(l, 0);
+	if (*kept)
+		return HF_E_OK;
+	enum hf_err err = db_exec(l->s.db, DB_OUTBOX_DELETE, DB_ARGS(db_int(j->row)), NULL);
+
+	if (err != HF_E_OK || !j->command)
+		return err;
+	return command_sent(l->s.db, l->s.facts, j->command, j->device, os_now_ms());
+}
+
 static enum hf_err let_go(struct job *j, struct hf_span sig)
 {
 	struct link *l = j->link;
 	struct link_leaving *out = &l->leaving[l->leaving_count]; /* read only when there is room */
+	struct link_answer *kept = NULL;
 	enum hf_err err;
 
 	l->counts.full += l->leaving_count == LINK_LEAVING_MAX;
@@ -51,14 +75,16 @@ static enum hf_err let_go(struct job *j, struct hf_span sig)
 	if (err == HF_E_OK)
 		err = assemble(hf_span_of(j->message, j->len), sig, &out->message);
 	if (err == HF_E_OK)
-		err = db_exec(l->s.db, DB_OUTBOX_DELETE, DB_ARGS(db_int(j->row)), NULL);
-	if (err == HF_E_OK && j->command)
-		err = command_sent(l->s.db, l->s.facts, j->command, j->device, os_now_ms());
-	if (err != HF_E_OK)
+		err = take_off(l, j, &kept);
+	if (err != HF_E_OK) {
 		os_buf_release(&out->message);
-	else
-		l->leaving_count++;
-	return err;
+		return err;
+	}
+	if (kept)
+		*kept = (struct link_answer){.row = j->row};
+	out->answer = kept;
+	l->leaving_count++;
+	return HF_E_OK;
 }
 
 static void on_signed(void *ctx, enum hf_err err, struct hf_span sig)
@@ -85,6 +111,10 @@ static bool submit_next(struct link *l)
 
 	if (!db_step(&r))
 		return false;
+	if (answer_find(l, db_col_int(&r, 0))) { /* on its way already */
+		l->submitted = db_col_int(&r, 0);
+		return true;
+	}
 	struct hf_span message = db_col_span(&r, 2);
 	struct job *j = malloc(sizeof *j + message.len);
 
@@ -121,14 +151,28 @@ void link_outbox_on_pump(struct os_timer *t)
 	link_outbox_pump(t->ctx);
 }
 
+static void leave(struct link *l, struct link_leaving *out)
+{
+	int mid = 0;
+	bool left = mosquitto_publish_v5(l->conn[LINK_OUT].m, &mid, out->topic, (int)out->message.len, out->message.ptr, 1,
+	                                 false, NULL) == MOSQ_ERR_SUCCESS;
+
+	l->counts.sent += left;
+	if (out->answer && left)
+		out->answer->mid = mid;
+	else if (out->answer)
+		*out->answer = (struct link_answer){0};
+}
+
 void link_outbox_turn_done(struct link *l, bool committed)
 {
 	for (size_t i = 0; i < l->leaving_count; i++) {
 		struct link_leaving *out = &l->leaving[i];
 
-		if (committed && mosquitto_publish_v5(l->conn[LINK_OUT].m, NULL, out->topic, (int)out->message.len,
-		                                      out->message.ptr, 1, false, NULL) == MOSQ_ERR_SUCCESS)
-			l->counts.sent++;
+		if (committed)
+			leave(l, out);
+		else if (out->answer)
+			*out->answer = (struct link_answer){0};
 		os_buf_release(&out->message);
 	}
 	if (!committed && l->leaving_count > 0) {
@@ -136,4 +180,17 @@ void link_outbox_turn_done(struct link *l, bool committed)
 		os_timer_set(l->s.loop, &l->pump, os_monotonic_ms() + RETRY_MS);
 	}
 	l->leaving_count = 0;
+}
+
+void link_outbox_published(struct link *l, int mid)
+{
+	for (size_t i = 0; i < LINK_ANSWERS_MAX; i++) {
+		struct link_answer *a = &l->answer[i];
+
+		if (a->row == 0 || a->mid != mid)
+			continue;
+		if (db_exec(l->s.db, DB_OUTBOX_DELETE, DB_ARGS(db_int(a->row)), NULL) == HF_E_DATABASE)
+			l->failed = true;
+		*a = (struct link_answer){0};
+	}
 }

@@ -135,7 +135,8 @@ class Monitor:
         command = [BIN / "airmonitor", "--server", URL, "--ca", self.universe.keys / "web_ca.crt", "--data", self.dir,
                    "--replay", SAMPLE, "--interval-ms", str(interval_ms), *options]
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
+                                            env=self.universe.env)
         return self
 
     def lines(self, start=""):
@@ -176,10 +177,12 @@ class Device(ReferenceDevice):
 
 
 class Universe:
-    """Keys, configuration and what runs on them. settings: more lines of holdfast.conf; c2: names of further C2 servers."""
+    """Keys, configuration and what runs on them. settings: more lines of holdfast.conf; c2: names of further C2 servers; folder:
+    an empty one to live in, else a temporary one is made; env: the environment of all its processes."""
 
-    def __init__(self, c2=(), **settings):
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-story-"))
+    def __init__(self, c2=(), folder=None, env=None, **settings):
+        self.dir = folder or pathlib.Path(tempfile.mkdtemp(prefix="holdfast-story-"))
+        self.env = env
         self.keys, self.conf = self.dir / "keys", self.dir / "holdfast.conf"
         self.process, self.api, self._open, self._honest = None, None, [], None
         self.keygen("universe", self.keys, "--name", "localhost")
@@ -213,7 +216,7 @@ class Universe:
         """Start it and wait until server and broker are up."""
         with open(self.dir / "holdfastd.out", "ab") as out:
             self.process = subprocess.Popen([BIN / "holdfastd", "--config", self.conf], stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=out, start_new_session=True)
+                                            stderr=out, start_new_session=True, env=self.env)
         try:
             until("the server is up", self.up)
         except BaseException:
