@@ -214,6 +214,9 @@ int broker_on_acl(int event, void *event_data, void *userdata)
 		return deny(b, BROKER_N_RETAINED, ed, c.self);
 	if (ed->access == MOSQ_ACL_WRITE && is_will(b, ed->client, c.self))
 		return deny(b, BROKER_N_WILL, ed, c.self);
+	/* The broker bounds what waits for a client only where acknowledgements count it. */
+	if (ed->access != MOSQ_ACL_READ && ed->qos != 1 && c.role == HF_WIRE_R_DEVICE)
+		return deny(b, BROKER_N_QOS, ed, c.self);
 	if (!hf_wire_topic_allows(&c, &rights, (enum hf_wire_verb)accesses[ed->access].verb, hf_span_text(ed->topic)))
 		return deny(b, why, ed, c.self);
 	return c.role == HF_WIRE_R_CONTROL ? control(b, ed) : MOSQ_ERR_SUCCESS;

@@ -13,6 +13,7 @@ static const char fixed[] =
 	"max_queued_messages 200000\n"
 	"max_queued_bytes 67108864\n"
 	"max_inflight_messages 2000\n"
+	"max_inflight_bytes 4194304\n"
 	"max_packet_size 69632\n"
 	"max_keepalive 3600\n"
 	"sys_interval 0\n"
