@@ -49,12 +49,20 @@ void airmonitor_sensors_read(struct airmonitor_sensors *s, double out[AIRMONITOR
 
 struct airmonitor_options {
 	const char *server, *ca, *data, *type, *replay, *iio, *led, *keyex_key;
-	unsigned broker_port;
+	const char *wish; /* resign, deregister or rejoin: that is all there is to do; NULL: run */
+	unsigned broker_port, keepalive_s;
 	int64_t interval_ms;
 	enum hf_node_join join;
 };
 /* 0: go on; otherwise the exit status plus 1 (help, version or a mistake, which is printed). */
 int airmonitor_options_read(int argc, char **argv, struct airmonitor_options *out);
+
+/* --- wish.c: what an operator wishes ------------------------------------------------------------------------------ */
+
+/* Leaves options->wish for the process that runs on options->data and prints what it says. Returns the exit status. */
+int airmonitor_wish_leave(const struct airmonitor_options *options);
+/* Does what is wished, if anything is, and answers. Called now and then by the process that runs. */
+void airmonitor_wish_take(struct hf_posix_store *store, struct hf_node *node);
 
 /* --- app.c: the program ------------------------------------------------------------------------------------------- */
 

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RING = 256, WORK = 2 * HF_NODE_WORK_MIN, KEY_FILE_MAX = 4096, ACTION_OFF = 0, ACTION_ON = 1, ACTION_TOGGLE = 2 };
+enum { RING = 256, WORK = 2 * HF_NODE_WORK_MIN, KEY_FILE_MAX = 4096, WISH_LOOK_MS = 1000 };
+enum { ACTION_OFF = 0, ACTION_ON = 1, ACTION_TOGGLE = 2 };
 #define LIMIT_DEFAULT 35.0
 
 static const char code_name[] = "code.txt";
@@ -119,6 +120,30 @@ static enum hf_err on_setting(void *ctx, struct hf_span data_id, struct hf_span 
 	return HF_E_OK;
 }
 
+static enum hf_err load_settings(struct app *a)
+{
+	uint8_t b[AIRMONITOR_SETTINGS_LEN];
+	struct hf_wr w = hf_wr_of(b, sizeof b);
+
+	a->settings = (struct airmonitor_settings){LIMIT_DEFAULT, a->options->interval_ms};
+	enum hf_err err = hf_posix_store_get(hf_posix_device_store(a->device), HF_NODE_ITEM_APPLICATION, &w);
+
+	if (err == HF_E_NOT_FOUND)
+		return HF_E_OK;
+	return err == HF_E_OK ? airmonitor_settings_decode(&a->settings, hf_wr_span(&w)) : err;
+}
+
+/* The server that they came from is no longer ours. */
+static void forget_settings(struct app *a)
+{
+	enum hf_err err = hf_posix_store_erase(hf_posix_device_store(a->device), HF_NODE_ITEM_APPLICATION);
+
+	if (err == HF_E_OK)
+		err = load_settings(a);
+	if (err != HF_E_OK)
+		(void)fprintf(stderr, "airmonitor: the settings cannot be wiped: %s\n", hf_err_text(err));
+}
+
 /* --- events ------------------------------------------------------------------------------------------------------- */
 
 static void show_code(struct app *a, const char *code)
@@ -141,8 +166,10 @@ static void hide_code(struct app *a)
 /* What an event does beside its line. */
 static void follow(struct app *a, const struct hf_node_event *e)
 {
-	if (e->kind == HF_NODE_EXPELLED)
+	if (e->kind == HF_NODE_EXPELLED || e->kind == HF_NODE_LEFT || e->kind == HF_NODE_DEREGISTERED)
 		a->joined = false;
+	if (e->kind == HF_NODE_DEREGISTERED)
+		forget_settings(a);
 	if (e->kind != HF_NODE_JOINED)
 		return;
 	a->joined = true;
@@ -204,19 +231,6 @@ static bool read_keyex_key(struct app *a)
 	return len > 0;
 }
 
-static enum hf_err load_settings(struct app *a)
-{
-	uint8_t b[AIRMONITOR_SETTINGS_LEN];
-	struct hf_wr w = hf_wr_of(b, sizeof b);
-
-	a->settings = (struct airmonitor_settings){LIMIT_DEFAULT, a->options->interval_ms};
-	enum hf_err err = hf_posix_store_get(hf_posix_device_store(a->device), HF_NODE_ITEM_APPLICATION, &w);
-
-	if (err == HF_E_NOT_FOUND)
-		return HF_E_OK;
-	return err == HF_E_OK ? airmonitor_settings_decode(&a->settings, hf_wr_span(&w)) : err;
-}
-
 static int open_all(struct app *a, int stop_fd)
 {
 	const struct airmonitor_options *o = a->options;
@@ -224,6 +238,7 @@ static int open_all(struct app *a, int stop_fd)
 	                                 .ca_file = o->ca,
 	                                 .dir = o->data,
 	                                 .broker_port = o->broker_port,
+	                                 .keepalive_s = o->keepalive_s,
 	                                 .stop_fd = stop_fd,
 	                                 .ctx = a,
 	                                 .log = on_trouble};
@@ -258,9 +273,11 @@ static void loop(struct app *a, int stop_fd)
 			sample(a);
 			a->next_ms = now_ms + a->settings.interval_ms;
 		}
-		int64_t deadline_ms = hf_node_step(&a->node, now_ms);
+		airmonitor_wish_take(hf_posix_device_store(a->device), &a->node);
+		int64_t deadline_ms = hf_node_step(&a->node, now_ms), look_ms = now_ms + WISH_LOOK_MS;
 
-		hf_posix_device_turn(a->device, &a->node, deadline_ms < a->next_ms ? deadline_ms : a->next_ms);
+		deadline_ms = deadline_ms < a->next_ms ? deadline_ms : a->next_ms;
+		hf_posix_device_turn(a->device, &a->node, deadline_ms < look_ms ? deadline_ms : look_ms);
 	}
 }
 

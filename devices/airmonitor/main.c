@@ -27,6 +27,8 @@ int main(int argc, char **argv)
 
 	if (end != 0)
 		return end - 1;
+	if (options.wish)
+		return airmonitor_wish_leave(&options);
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* a core dump would hold the keys */
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	stop_fd = open_stop();

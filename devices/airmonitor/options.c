@@ -5,8 +5,24 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { HELP, VERSION, SERVER, CA, DATA, TYPE, REPLAY, IIO, LED, KEYEX_KEY, BROKER_PORT, INTERVAL_MS, JOIN };
-enum { EXIT_USAGE = 2, INTERVAL_DEFAULT_MS = 10000, INTERVAL_MAX_MS = 86400000 };
+enum {
+	HELP,
+	VERSION,
+	SERVER,
+	CA,
+	DATA,
+	TYPE,
+	REPLAY,
+	IIO,
+	LED,
+	KEYEX_KEY,
+	BROKER_PORT,
+	INTERVAL_MS,
+	KEEPALIVE_S,
+	JOIN,
+	WISH
+};
+enum { EXIT_USAGE = 2, INTERVAL_DEFAULT_MS = 10000, INTERVAL_MAX_MS = 86400000, KEEPALIVE_DEFAULT_S = 60 };
 
 /* Its letters serve getopt: long options only. */
 static const struct option longs[] = {
@@ -22,7 +38,11 @@ static const struct option longs[] = {
 	{"keyex-key", required_argument, NULL, KEYEX_KEY},
 	{"broker-port", required_argument, NULL, BROKER_PORT},
 	{"interval-ms", required_argument, NULL, INTERVAL_MS},
+	{"keepalive-s", required_argument, NULL, KEEPALIVE_S},
 	{"join", required_argument, NULL, JOIN},
+	{"resign", no_argument, NULL, WISH},
+	{"deregister", no_argument, NULL, WISH},
+	{"rejoin", no_argument, NULL, WISH},
 	{NULL, 0, NULL, 0},
 };
 
@@ -30,6 +50,7 @@ static const char help[] =
 	"airmonitor - measures the air and reports it to a Holdfast server\n"
 	"\n"
 	"usage: airmonitor --server https://HOST:PORT --ca FILE --data DIR (--replay FILE | --iio DIR) [options]\n"
+	"       airmonitor --data DIR (--resign | --deregister | --rejoin)\n"
 	"\n"
 	"  --server URL       the server; registration goes there, the broker's address comes from it\n"
 	"  --ca FILE          PEM of the CA that signed the server's web certificate\n"
@@ -45,9 +66,17 @@ static const char help[] =
 	"  --led DIR          the lamp, such as /sys/class/leds/led0; without it the lamp is printed\n"
 	"  --keyex-key FILE   KeyEx's public key (PEM); without it the key is pinned at first use\n"
 	"  --broker-port N    instead of the port that follows from the server's\n"
+	"  --keepalive-s N    a broker that is silent for so long is asked, for twice as long taken for gone; 5 to 3600\n"
+	"                     (default 60)\n"
+	"  --resign           tell the airmonitor that runs on DIR, or its next start, to leave the server: it keeps identity\n"
+	"                     and certificate, and does not ask to join again\n"
+	"  --deregister       the same, and to wipe identity, keys, certificate and settings then\n"
+	"  --rejoin           after either: to ask to join again, or to register as a new device\n"
 	"  --help, --version\n"
 	"\n"
-	"One line an event on stdout. Ends by SIGTERM or SIGINT. Exit status: 0 ended so, 1 cannot go on, 2 wrong usage.\n";
+	"One line an event on stdout. Ends by SIGTERM or SIGINT. Exit status: 0 ended so or wish taken, 1 cannot go on or "
+	"wish\n"
+	"refused, 2 wrong usage.\n";
 
 static int mistake(const char *what, const char *value)
 {
@@ -75,22 +104,38 @@ static int take_join(struct airmonitor_options *o, const char *value)
 
 static int take_number(struct airmonitor_options *o, int option, const char *value)
 {
+	static const struct {
+		uint64_t min, max;
+		const char *wrong;
+	} ranges[WISH + 1] = {
+		[BROKER_PORT] = {1, 65535, "--broker-port is out of range:"},
+		[INTERVAL_MS] = {100, INTERVAL_MAX_MS, "--interval-ms is out of range:"},
+		[KEEPALIVE_S] = {5, 3600, "--keepalive-s is out of range:"},
+	};
 	uint64_t n = 0;
 
-	if (option == BROKER_PORT && number(value, 1, 65535, &n)) {
+	if (!number(value, ranges[option].min, ranges[option].max, &n))
+		return mistake(ranges[option].wrong, value);
+	if (option == BROKER_PORT)
 		o->broker_port = (unsigned)n;
-		return 0;
-	}
-	if (option == INTERVAL_MS && number(value, 100, INTERVAL_MAX_MS, &n)) {
+	if (option == KEEPALIVE_S)
+		o->keepalive_s = (unsigned)n;
+	if (option == INTERVAL_MS)
 		o->interval_ms = (int64_t)n;
-		return 0;
-	}
-	return mistake(option == BROKER_PORT ? "--broker-port is out of range:" : "--interval-ms is out of range:", value);
+	return 0;
 }
 
-static int take(struct airmonitor_options *o, int option, const char *value)
+static int take_wish(struct airmonitor_options *o, const char *wish)
 {
-	const char **const texts[JOIN + 1] = {
+	if (o->wish)
+		return mistake("one wish at a time, not also", wish);
+	o->wish = wish;
+	return 0;
+}
+
+static int take(struct airmonitor_options *o, int option, const char *name, const char *value)
+{
+	const char **const texts[WISH + 1] = {
 		[SERVER] = &o->server, [CA] = &o->ca,   [DATA] = &o->data, [TYPE] = &o->type,
 		[REPLAY] = &o->replay, [IIO] = &o->iio, [LED] = &o->led,   [KEYEX_KEY] = &o->keyex_key};
 
@@ -102,14 +147,16 @@ static int take(struct airmonitor_options *o, int option, const char *value)
 		(void)puts("airmonitor " HOLDFAST_VERSION);
 		return 1;
 	}
-	if (option < 0 || option > JOIN) /* getopt has said what is wrong */
+	if (option < 0 || option > WISH) /* getopt has said what is wrong */
 		return EXIT_USAGE + 1;
 	if (option == JOIN)
 		return take_join(o, value);
+	if (option == WISH)
+		return take_wish(o, name);
 	if (!texts[option])
 		return take_number(o, option, value);
 	*texts[option] = value;
-	return value[0] != '\0' ? 0 : mistake("an empty value makes no sense for", longs[option].name);
+	return value[0] != '\0' ? 0 : mistake("an empty value makes no sense for", name);
 }
 
 int airmonitor_options_read(int argc, char **argv, struct airmonitor_options *out)
@@ -118,14 +165,17 @@ int airmonitor_options_read(int argc, char **argv, struct airmonitor_options *ou
 
 	*out = (struct airmonitor_options){.type = "airmonitor",
 	                                   .interval_ms = INTERVAL_DEFAULT_MS,
+	                                   .keepalive_s = KEEPALIVE_DEFAULT_S,
 	                                   .join = HF_NODE_JOIN_AUTO};
 	while ((option = getopt_long(argc, argv, "", longs, &index)) != -1) {
-		end = take(out, option, optarg);
+		end = take(out, option, longs[index].name, optarg);
 		if (end != 0)
 			return end;
 	}
 	if (optind < argc)
 		return mistake("no such argument:", argv[optind]);
+	if (out->wish)
+		return out->data ? 0 : mistake("--data is needed", NULL);
 	if (!out->server || !out->ca || !out->data)
 		return mistake("--server, --ca and --data are needed", NULL);
 	if (!out->replay == !out->iio)

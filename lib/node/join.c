@@ -17,8 +17,7 @@ static void tell(const struct hf_node *n, enum hf_node_kind kind, const char *te
 	hf_node_tell(n, &(struct hf_node_event){.kind = kind, .id = n->server, .text = text});
 }
 
-/* The value on show means nothing any more, and no answer is awaited. */
-static void forget(struct hf_node *n)
+void hf_node_forget_requests(struct hf_node *n)
 {
 	hf_peer_forget(&n->pending, n->server);
 	if (n->code[0] == '\0')
@@ -62,7 +61,7 @@ enum hf_err hf_node_do_arrive(struct hf_node *n)
 
 enum hf_err hf_node_do_lose(struct hf_node *n)
 {
-	forget(n);
+	hf_node_forget_requests(n);
 	return HF_E_OK;
 }
 
@@ -79,11 +78,11 @@ static enum hf_err ask(struct hf_node *n, enum hf_wire_type type, enum hf_peer_k
 
 	/* The value of a moderated join comes as fast as the answer to a simple one; the person has more time, see show. */
 	n->deadline_ms = n->now_ms + hf_peer_timeout_ms(HF_PEER_K_JOIN);
-	forget(n);
+	hf_node_forget_requests(n);
 	err = hf_peer_open(&n->pending, kind, n->server, m.token, n->deadline_ms, 0);
 	if (err == HF_E_OK)
 		err = hf_node_take_sequence(n, &m.sequence_id);
-	return err == HF_E_OK ? hf_node_post(n, &m, &n->join_ticket) : err;
+	return err == HF_E_OK ? hf_node_post(n, &m, &n->ticket) : err;
 }
 
 enum hf_err hf_node_do_ask_simple(struct hf_node *n)
@@ -102,7 +101,7 @@ enum hf_err hf_node_do_ask_later(struct hf_node *n)
 {
 	int64_t wait_ms = hf_node_backoff_ms(n, n->join_tries++, ASK_RETRY_MS, ASK_RETRY_MAX_MS);
 
-	forget(n);
+	hf_node_forget_requests(n);
 	n->deadline_ms = n->now_ms + wait_ms;
 	hf_node_tell(
 		n, &(struct hf_node_event){.kind = HF_NODE_JOIN_FAILED, .err = n->why, .id = n->server, .wait_ms = wait_ms});
@@ -137,7 +136,7 @@ enum hf_err hf_node_take_value(struct hf_node *n, const struct hf_wire_msg *m)
 		err = HF_E_TEXT;
 	int64_t deadline_ms = n->now_ms + hf_peer_timeout_ms(HF_PEER_K_HM_JOIN);
 	if (err == HF_E_OK) {
-		forget(n);
+		hf_node_forget_requests(n);
 		err = hf_peer_open(&n->pending, HF_PEER_K_HM_JOIN, n->server, m->token, deadline_ms, 0);
 	}
 	if (err == HF_E_OK) {
@@ -156,16 +155,6 @@ enum hf_err hf_node_do_show(struct hf_node *n)
 	return HF_E_OK;
 }
 
-static enum hf_err store_joined(const struct hf_node *n, bool joined)
-{
-	uint8_t b[9];
-	struct hf_wr w = hf_wr_of(b, sizeof b);
-
-	hf_wr_be(&w, joined, 1);
-	hf_wr_be(&w, n->server, 8);
-	return n->env->put(n->env->ctx, HF_NODE_ITEM_JOINED, hf_wr_span(&w));
-}
-
 static void judge(struct hf_node *n, enum hf_peer_kind kind, uint8_t status)
 {
 	enum hf_err err;
@@ -177,7 +166,7 @@ static void judge(struct hf_node *n, enum hf_peer_kind kind, uint8_t status)
 			hf_node_fail(n, HF_E_DENIED);
 		return;
 	}
-	err = store_joined(n, true);
+	err = hf_node_stand(n, HF_NODE_MEMBER);
 	if (err == HF_E_OK)
 		hf_node_fire(n, HF_NODE_I_ACCEPTED);
 	else
@@ -211,7 +200,7 @@ enum hf_err hf_node_take_response(struct hf_node *n, const struct hf_wire_msg *m
 enum hf_err hf_node_do_enter(struct hf_node *n)
 {
 	n->join_tries = 0;
-	forget(n);
+	hf_node_forget_requests(n);
 	tell(n, HF_NODE_JOINED, NULL);
 	return HF_E_OK;
 }
@@ -224,9 +213,9 @@ enum hf_err hf_node_do_resume(struct hf_node *n)
 	return HF_E_OK;
 }
 
-enum hf_err hf_node_do_leave(struct hf_node *n)
+enum hf_err hf_node_do_expel(struct hf_node *n)
 {
-	enum hf_err err = store_joined(n, false);
+	enum hf_err err = hf_node_stand(n, HF_NODE_REGISTERED_ONLY);
 
 	if (err != HF_E_OK)
 		hf_node_tell(n, &(struct hf_node_event){.kind = HF_NODE_STORE_FAILED, .err = err});

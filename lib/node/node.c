@@ -197,17 +197,22 @@ static enum hf_err load_sequences(struct hf_node *n)
 	return err;
 }
 
-static enum hf_err load_joined(struct hf_node *n)
+/* What is said of another server than ours counts for nothing, but that all was to be wiped. */
+static enum hf_err load_standing(struct hf_node *n)
 {
 	uint8_t b[9] = {0};
-	enum hf_err err = fine_if_absent(hf_node_get_exact(n, HF_NODE_ITEM_JOINED, b, sizeof b));
+	enum hf_err err = fine_if_absent(hf_node_get_exact(n, HF_NODE_ITEM_STANDING, b, sizeof b));
 	struct hf_rd r = hf_rd_of(hf_span_of(b, sizeof b));
+	uint8_t standing = (uint8_t)hf_rd_be(&r, 1);
 
-	n->restored_join = hf_rd_be(&r, 1) == 1 && hf_rd_be(&r, 8) == n->server;
+	if (err == HF_E_OK && standing > HF_NODE_WIPED)
+		return HF_E_VERSION;
+	if (standing == HF_NODE_WIPED || hf_rd_be(&r, 8) == n->server)
+		n->standing = standing;
 	return err;
 }
 
-static enum hf_err load_keyex_key(struct hf_node *n)
+enum hf_err hf_node_load_keyex_key(struct hf_node *n)
 {
 	if (n->config->keyex_key.len > 0)
 		return n->env->load_key(n->env->ctx, false, n->config->keyex_key, &n->keyex_key);
@@ -217,8 +222,11 @@ static enum hf_err load_keyex_key(struct hf_node *n)
 static enum hf_err load_registration(struct hf_node *n)
 {
 	uint8_t b[25];
-	enum hf_err err = load_keyex_key(n);
+	enum hf_err err = load_standing(n);
 
+	if (err != HF_E_OK || n->standing == HF_NODE_WIPED)
+		return err;
+	err = hf_node_load_keyex_key(n);
 	if (err == HF_E_OK)
 		err = hf_node_get_exact(n, HF_NODE_ITEM_DEVICE, b, sizeof b);
 	if (err != HF_E_OK)
@@ -236,7 +244,9 @@ static enum hf_err load_registration(struct hf_node *n)
 	if (err == HF_E_OK)
 		err = load_sequences(n);
 	if (err == HF_E_OK)
-		err = load_joined(n);
+		err = load_standing(n);
+	if (err == HF_E_OK)
+		err = missing_if_absent(hf_node_adopt_access(n));
 	return err;
 }
 
@@ -247,6 +257,7 @@ enum hf_err hf_node_init(struct hf_node *n, const struct hf_node_config *config,
 		return HF_E_INPUT;
 	*n = (struct hf_node){.config = config, .env = env, .app = app, .now_ms = now_ms, .deadline_ms = now_ms};
 	n->queue_ms = INT64_MAX;
+	n->renew_ms = now_ms + HF_NODE_RENEW_START_MS;
 	n->pending = (struct hf_peer_table){.slot = n->slot, .cap = sizeof n->slot / sizeof n->slot[0]};
 	n->state = HF_NODE_S_NEW;
 	enum hf_err err = load_registration(n);
@@ -268,8 +279,14 @@ void hf_node_release(struct hf_node *n)
 /* What it means that a state's time has come. */
 static enum hf_node_input due(const struct hf_node *n)
 {
-	if (n->state == HF_NODE_S_NEW && n->server_key)
-		return n->restored_join ? HF_NODE_I_MEMBER : HF_NODE_I_KNOWN;
+	static const uint8_t starts[] = {
+		[HF_NODE_REGISTERED_ONLY] = HF_NODE_I_KNOWN, [HF_NODE_MEMBER] = HF_NODE_I_MEMBER,
+		[HF_NODE_HAS_LEFT] = HF_NODE_I_LEAVE,        [HF_NODE_RESIGNS] = HF_NODE_I_MEMBER,
+		[HF_NODE_DEREGISTERS] = HF_NODE_I_MEMBER,    [HF_NODE_WIPED] = HF_NODE_I_WIPE,
+	};
+
+	if (n->state == HF_NODE_S_NEW && (n->server_key || n->standing == HF_NODE_WIPED))
+		return (enum hf_node_input)starts[n->standing];
 	if (n->state == HF_NODE_S_READY)
 		return n->config->join == HF_NODE_JOIN_MODERATED ? HF_NODE_I_HUMAN : HF_NODE_I_SIMPLE;
 	return HF_NODE_I_TIMER;
@@ -283,15 +300,20 @@ int64_t hf_node_step(struct hf_node *n, int64_t now_ms)
 		hf_node_fire(n, due(n));
 	}
 	hf_node_queue_pump(n);
-	return n->deadline_ms < n->queue_ms ? n->deadline_ms : n->queue_ms;
+	hf_node_renew_step(n);
+	int64_t next_ms = n->deadline_ms < n->queue_ms ? n->deadline_ms : n->queue_ms;
+
+	return next_ms < n->renew_ms ? next_ms : n->renew_ms;
 }
 
 void hf_node_on_connected(struct hf_node *n, int64_t now_ms)
 {
 	n->now_ms = now_ms;
 	n->up = true;
+	n->expired = false;
+	n->renew_tries = 0;
 	hf_node_tell(n, &(struct hf_node_event){.kind = HF_NODE_ONLINE, .id = n->id});
-	hf_node_fire(n, HF_NODE_I_UP);
+	hf_node_fire(n, hf_node_leaving(n) ? HF_NODE_I_PART : HF_NODE_I_UP);
 }
 
 void hf_node_on_disconnected(struct hf_node *n, int64_t now_ms)
@@ -322,8 +344,10 @@ void hf_node_on_published(struct hf_node *n, int64_t now_ms, uint16_t ticket, bo
 {
 	n->now_ms = now_ms;
 	n->counts.denied += !accepted;
-	if (hf_node_queue_settle(n, ticket, accepted) || accepted || ticket != n->join_ticket)
+	if (hf_node_queue_settle(n, ticket, accepted) || ticket != n->ticket)
 		return;
-	if (n->state == HF_NODE_S_ASKED || n->state == HF_NODE_S_MODERATED)
+	if (n->state == HF_NODE_S_PARTING)
+		hf_node_parted(n, accepted);
+	else if (!accepted && (n->state == HF_NODE_S_ASKED || n->state == HF_NODE_S_MODERATED))
 		hf_node_fail(n, HF_E_DENIED);
 }

@@ -11,7 +11,7 @@ extern "C" {
 #endif
 
 enum hf_node_item {
-#define ITEM(NAME, doc) HF_NODE_ITEM_##NAME,
+#define ITEM(NAME, fate, doc) HF_NODE_ITEM_##NAME,
 #include "node/items.def"
 	HF_NODE_ITEM_COUNT_
 };
@@ -55,7 +55,20 @@ struct hf_node_event {
 const char *hf_node_kind_words(enum hf_node_kind kind);
 const char *hf_node_kind_label(enum hf_node_kind kind);
 
-/* Where the port shall connect to, and as whom. Certificate, key and CA are in the store. */
+/* The item ACCESS, all PEM: our key for the broker, its certificate (leaf first), the one CA that the broker is checked
+ * against. */
+struct hf_node_access {
+	struct hf_span key, certificate, ca;
+};
+/* Borrows from value. Errors: SHORT, TRAILING. */
+HF_NODISCARD enum hf_err hf_node_access_parse(struct hf_span value, struct hf_node_access *out);
+/* How long a certificate is good, from beginning to end and from now on by the port's clock: negative once it is over,
+ * more than life_s while that clock is before its beginning. */
+struct hf_node_validity {
+	int64_t life_s, left_s;
+};
+
+/* Where the port shall connect to, and as whom. Certificate, key and CA are the item ACCESS of the store. */
 struct hf_node_link {
 	struct hf_span broker;
 	const char *client_id, *topic; /* subscribe to topic with QoS 1 before on_connected */
@@ -70,14 +83,16 @@ struct hf_node_env {
 	 * power cut the old or the new value is there, whole. */
 	enum hf_err (*get)(void *ctx, enum hf_node_item item, struct hf_wr *out);
 	enum hf_err (*put)(void *ctx, enum hf_node_item item, struct hf_span value);
+	/* Durable once it returns OK, also when there was no such value. IO. */
+	enum hf_err (*erase)(void *ctx, enum hf_node_item item);
 
 	/* Keys. Identity: RSA-2048, e = 65537; access: the port's choice, with a CSR (PEM, SHA-256) for CN common_name. */
 	enum hf_err (*make_identity)(void *ctx, struct hf_wr *private_pem, struct hf_wr *public_pem);
 	enum hf_err (*make_access)(void *ctx, const char *common_name, struct hf_wr *private_pem, struct hf_wr *csr_pem);
 	enum hf_err (*load_key)(void *ctx, bool private_half, struct hf_span pem, struct hf_seal_key **out);
 	void (*free_key)(void *ctx, struct hf_seal_key *key); /* NULL is allowed */
-	/* Do the stored CERTIFICATE, ACCESS_KEY and CA_CERTIFICATE fit together? KEY, NOT_FOUND, IO. */
-	enum hf_err (*check_access)(void *ctx);
+	/* Do the three fit together, and for how long? KEY, MEMORY. */
+	enum hf_err (*check_access)(void *ctx, const struct hf_node_access *access, struct hf_node_validity *out);
 	/* RSASSA-PSS as KeyEx wants it. */
 	enum hf_err (*sign_pss)(void *ctx, struct hf_seal_key *key, struct hf_span text, struct hf_wr *sig);
 	enum hf_err (*verify_pss)(void *ctx, struct hf_seal_key *key, struct hf_span text, struct hf_span sig);
@@ -85,9 +100,11 @@ struct hf_node_env {
 	/* Starts a request to KeyEx; path begins with /. The answer comes by hf_node_on_http, never within this call; a
 	 * second request drops the first and its answer. method and path are static or copied, body is copied. */
 	enum hf_err (*request)(void *ctx, const char *method, const char *path, struct hf_span body);
-	/* Connects and stays connected, trying again for ever. Tells by hf_node_on_connected and
-	 * hf_node_on_disconnected, never within this call; link is copied. */
+	/* Connects and stays connected, trying again for ever; a connection that is there is made anew. Tells by
+	 * hf_node_on_connected and hf_node_on_disconnected, never within this call; link is copied. */
 	enum hf_err (*connect)(void *ctx, const struct hf_node_link *link);
+	/* Ends the connection and every try, and tells nothing any more. May be called from within hf_node_on_... */
+	void (*disconnect)(void *ctx);
 	/* Publishes with QoS 1, no retain. *ticket names it in hf_node_on_published. UNREACHABLE when not connected. */
 	enum hf_err (*publish)(void *ctx, const char *topic, struct hf_span payload, uint16_t *ticket);
 };
@@ -137,18 +154,19 @@ struct hf_node {
 	const struct hf_node_app *app;
 	struct hf_seal_key *identity, *server_key, *keyex_key;
 	uint64_t id, server, keyex;
-	int64_t now_ms, deadline_ms, queue_ms;
+	int64_t now_ms, deadline_ms, queue_ms, renew_ms;
 	struct hf_seal_counter counter;
 	struct hf_seal_window window;
 	struct hf_peer_request slot[1];
 	struct hf_peer_table pending;
 	struct hf_node_counts counts;
-	uint32_t register_tries, join_tries, denied_streak;
+	uint32_t register_tries, join_tries, renew_tries, denied_streak;
 	size_t ring_first, ring_count;
 	enum hf_err why; /* of the last failure, for the event that reports it */
-	uint16_t join_ticket;
+	uint16_t ticket; /* of the last request to join or to leave */
 	uint8_t state, before; /* enum hf_node_state */
-	bool up, restored_join;
+	uint8_t standing; /* enum hf_node_standing, as stored */
+	bool up, renewing, expired; /* a renewal is asked for; the broker says that our certificate's time is over */
 	char code[HF_SEAL_VALUE_LEN + 1];
 };
 
@@ -162,6 +180,8 @@ void hf_node_release(struct hf_node *n);
 int64_t hf_node_step(struct hf_node *n, int64_t now_ms);
 /* The answer to the request: its HTTP status and body; status 0 when there was none. */
 void hf_node_on_http(struct hf_node *n, int64_t now_ms, unsigned status, struct hf_span body);
+/* The broker refuses our certificate because its time is over. May be told at each try. */
+void hf_node_on_expired(struct hf_node *n, int64_t now_ms);
 /* The broker took us and our topic is subscribed; the broker is gone. */
 void hf_node_on_connected(struct hf_node *n, int64_t now_ms);
 void hf_node_on_disconnected(struct hf_node *n, int64_t now_ms);
@@ -175,6 +195,15 @@ void hf_node_on_published(struct hf_node *n, int64_t now_ms, uint16_t ticket, bo
 HF_NODISCARD enum hf_err hf_node_report(struct hf_node *n, int64_t now_ms, struct hf_span data_id, struct hf_span data);
 /* Readings that are not acknowledged yet. */
 size_t hf_node_waiting(const struct hf_node *n);
+
+/* The device's own wishes. Each is stored before it returns OK and outlives a restart; what came of it is an event.
+ * resign: tells the server, keeps identity and certificate, drops readings that wait, and does not ask to join again.
+ * deregister: tells the server, then wipes the registration and disconnects; the application wipes what it kept.
+ * rejoin: after either, or after the server's command to the same end: asks to join again, or registers as a new device.
+ * A wish that is fulfilled already is OK. Errors: STATE (not registered yet; an earlier wish is not done), IO. */
+HF_NODISCARD enum hf_err hf_node_resign(struct hf_node *n, int64_t now_ms);
+HF_NODISCARD enum hf_err hf_node_deregister(struct hf_node *n, int64_t now_ms);
+HF_NODISCARD enum hf_err hf_node_rejoin(struct hf_node *n, int64_t now_ms);
 
 #ifdef __cplusplus
 }

@@ -36,25 +36,30 @@ enum { S = HF_NODE_S_COUNT_, I = HF_NODE_I_COUNT_ };
 
 /* Every pair, written down once more. A row is a state, a column an input in the order of machine.def; a letter is
  * the next state (N new, s status, k keyex, r register, v validate, a access, c confirm, P pause, A apart, R ready,
- * j asked, m moderated, w showing, Y away, J joined), a dot means that nothing changes. */
-static const char letters[] = "NskrvacPARjmwYJ";
+ * j asked, m moderated, w showing, Y away, J joined, p parting, L left, I idle, G gone), a dot means that nothing
+ * changes. */
+static const char letters[] = "NskrvacPARjmwYJpLIG";
 static const char *const pairs[S] = {
-	/* in the order timer pass known member fail up down simple human value accepted expel */
-	"s.AY........", /* NEW */
-	"Pkr.P.......", /* STATUS */
-	"Pr..P.......", /* KEYEX */
-	"Pv..P.......", /* REGISTER */
-	"Pa..P.......", /* VALIDATE */
-	"Pc..P.......", /* ACCESS */
-	"PA..P.......", /* CONFIRM */
-	"s...........", /* PAUSE */
-	"A...AR......", /* APART */
-	"......Ajm...", /* READY */
-	"R...R.A.m.J.", /* ASKED */
-	"R...R.A..wJ.", /* MODERATED */
-	"R...R.A...J.", /* SHOWING */
-	"Y...YJ......", /* AWAY */
-	"......Y....R", /* JOINED */
+	/* in the order timer pass known member fail up down simple human value accepted expel part leave wipe rejoin */
+	"s.AY.........LG.", /* NEW */
+	"Pkr.P...........", /* STATUS */
+	"Pr..P...........", /* KEYEX */
+	"Pv..P...........", /* REGISTER */
+	"Pa..P...........", /* VALIDATE */
+	"Pc..P...........", /* ACCESS */
+	"PA..P...........", /* CONFIRM */
+	"s...............", /* PAUSE */
+	"A...AR......p...", /* APART */
+	"......Ajm...p.G.", /* READY */
+	"R...R.A.m.J.p.G.", /* ASKED */
+	"R...R.A..wJ.p.G.", /* MODERATED */
+	"R...R.A...J.p.G.", /* SHOWING */
+	"Y...YJ......p...", /* AWAY */
+	"......Y....RpIG.", /* JOINED */
+	"p...p.Y......IG.", /* PARTING */
+	"L...LI......p..A", /* LEFT */
+	"......L.....p.GR", /* IDLE */
+	"G...G..........s", /* GONE */
 };
 
 static const struct hf_node_row *row_of(unsigned state, unsigned input, unsigned *count)
@@ -113,7 +118,8 @@ TEST(machine_failures_wait)
 	for (size_t i = 0; (r = hf_node_row_at(i)) != NULL; i++)
 		if (r->input == HF_NODE_I_FAIL)
 			CHECK(strcmp(r->action, "start_over") == 0 || strcmp(r->action, "link_later") == 0 ||
-			      strcmp(r->action, "ask_later") == 0);
+			      strcmp(r->action, "ask_later") == 0 || strcmp(r->action, "part_later") == 0 ||
+			      strcmp(r->action, "wipe_later") == 0);
 }
 
 /* --- registration ------------------------------------------------------------------------------------------------- */
@@ -289,7 +295,8 @@ TEST(registration_survives_every_store_fault)
 
 TEST(registration_without_a_part_is_refused_not_reset)
 {
-	static const enum hf_node_item parts[] = {HF_NODE_ITEM_IDENTITY_KEY, HF_NODE_ITEM_SERVER_KEY};
+	static const enum hf_node_item parts[] = {HF_NODE_ITEM_IDENTITY_KEY, HF_NODE_ITEM_SERVER_KEY,
+	                                          HF_NODE_ITEM_ACCESS};
 
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		begin();

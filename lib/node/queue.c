@@ -102,6 +102,14 @@ void hf_node_queue_land(struct hf_node *n)
 	n->denied_streak = 0;
 }
 
+void hf_node_queue_drop(struct hf_node *n)
+{
+	n->counts.readings_dropped += (uint32_t)n->ring_count;
+	hf_wipe(n->config->ring, n->config->ring_cap * sizeof n->config->ring[0]);
+	n->ring_first = n->ring_count = 0;
+	n->denied_streak = 0;
+}
+
 static void deny(struct hf_node *n, struct hf_node_reading *r)
 {
 	r->state = WAITING;

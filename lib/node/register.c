@@ -1,4 +1,5 @@
-/* node - registration at KeyEx: id and keys of our own, proof, certificate, pinned server key. Uses: base seal peer.
+/* node - registration at KeyEx: id and keys of our own, proof, pinned server key; access.c has the certificate. Uses:
+ * base seal peer.
  * What a step brings is stored at once, DEVICE last. A registration that fails is not continued: the next try is a
  * new id and key.
  * Source: srup-v5 section 8. */
@@ -28,26 +29,35 @@ static enum hf_err ask(struct hf_node *n, const char *method, const char *step, 
 		hf_wr_id(&w, id);
 	}
 	hf_wr_nul(&w);
-	if (w.err != HF_E_OK)
-		return w.err;
-	n->deadline_ms = n->now_ms + HTTP_TIMEOUT_MS;
-	return n->env->request(n->env->ctx, method, path, body);
+	return w.err != HF_E_OK ? w.err : n->env->request(n->env->ctx, method, path, body);
 }
 
-static enum hf_err post(struct hf_node *n, const char *step, struct hf_wr *body)
+static enum hf_err get(struct hf_node *n, const char *step, uint64_t id)
+{
+	n->deadline_ms = n->now_ms + HTTP_TIMEOUT_MS;
+	return ask(n, "GET", step, id, hf_span_of(NULL, 0));
+}
+
+enum hf_err hf_node_body_post(struct hf_node *n, const char *step, struct hf_wr *body)
 {
 	hf_wr_text(body, "}");
 	return body->err != HF_E_OK ? body->err : ask(n, "POST", step, 0, hf_wr_span(body));
 }
 
-static void begin_body(const struct hf_node *n, struct hf_wr *body)
+static enum hf_err post(struct hf_node *n, const char *step, struct hf_wr *body)
+{
+	n->deadline_ms = n->now_ms + HTTP_TIMEOUT_MS;
+	return hf_node_body_post(n, step, body);
+}
+
+void hf_node_body_begin(const struct hf_node *n, struct hf_wr *body)
 {
 	hf_wr_text(body, "{\"identity\":\"");
 	hf_wr_id(body, n->id);
 	hf_wr_text(body, "\"");
 }
 
-static void put_base64(struct hf_wr *body, const char *name, struct hf_span value)
+void hf_node_body_base64(struct hf_wr *body, const char *name, struct hf_span value)
 {
 	hf_wr_text(body, ",\"");
 	hf_wr_text(body, name);
@@ -80,17 +90,17 @@ static enum hf_err put(const struct hf_node *n, enum hf_node_item item, struct h
 
 enum hf_err hf_node_do_ask_status(struct hf_node *n)
 {
-	return ask(n, "GET", "status", 0, hf_span_of(NULL, 0));
+	return get(n, "status", 0);
 }
 
 enum hf_err hf_node_do_ask_keyex(struct hf_node *n)
 {
-	return ask(n, "GET", "get_key", n->keyex, hf_span_of(NULL, 0));
+	return get(n, "get_key", n->keyex);
 }
 
 enum hf_err hf_node_do_ask_server_key(struct hf_node *n)
 {
-	return ask(n, "GET", "get_key", n->server, hf_span_of(NULL, 0));
+	return get(n, "get_key", n->server);
 }
 
 static enum hf_err make_identity(struct hf_node *n, struct hf_wr *public_pem)
@@ -119,7 +129,7 @@ enum hf_err hf_node_do_send_register(struct hf_node *n)
 	enum hf_err err = make_identity(n, &public_pem);
 
 	if (err == HF_E_OK) {
-		begin_body(n, &body);
+		hf_node_body_begin(n, &body);
 		hf_wr_text(&body, ",\"key\":\"");
 		put_key_body(&body, hf_wr_span(&public_pem));
 		hf_wr_text(&body, "\",\"type\":");
@@ -140,32 +150,15 @@ enum hf_err hf_node_do_send_validate(struct hf_node *n)
 
 	if (err != HF_E_OK)
 		return err;
-	begin_body(n, &body);
-	put_base64(&body, "signature", hf_wr_span(&sig));
+	hf_node_body_begin(n, &body);
+	hf_node_body_base64(&body, "signature", hf_wr_span(&sig));
 	return post(n, "validate", &body);
 }
 
 enum hf_err hf_node_do_send_access(struct hf_node *n)
 {
-	char id[HF_ID_TEXT_MAX];
-	struct hf_wr private_pem = hf_node_work_a(n), csr = hf_node_work_b(n), body = hf_node_work_c(n);
-
-	hf_id_text(n->id, id);
-	enum hf_err err = n->env->make_access(n->env->ctx, id, &private_pem, &csr);
-
-	if (err == HF_E_OK)
-		err = put(n, HF_NODE_ITEM_ACCESS_KEY, hf_wr_span(&private_pem));
-	struct hf_wr sig = hf_node_work_a(n); /* the private key's place is free again */
-	if (err == HF_E_OK)
-		err = n->env->sign_pss(n->env->ctx, n->identity, hf_wr_span(&csr), &sig);
-	if (err == HF_E_OK) {
-		begin_body(n, &body);
-		put_base64(&body, "csr", hf_wr_span(&csr));
-		put_base64(&body, "signature", hf_wr_span(&sig));
-		err = post(n, "access", &body);
-	}
-	hf_node_work_wipe(n);
-	return err;
+	n->deadline_ms = n->now_ms + HTTP_TIMEOUT_MS;
+	return hf_node_ask_access(n);
 }
 
 /* --- what comes back ---------------------------------------------------------------------------------------------- */
@@ -237,23 +230,6 @@ static enum hf_err take_validate(struct hf_node *n, struct hf_span body)
 	return n->env->verify_pss(n->env->ctx, n->keyex_key, hf_span_text(text), hf_wr_span(&sig));
 }
 
-static enum hf_err take_pem(struct hf_node *n, struct hf_span body, const char *name, enum hf_node_item item)
-{
-	struct hf_wr pem = hf_node_work(n);
-	enum hf_err err = hf_node_json_base64(body, name, &pem);
-
-	return err == HF_E_OK ? put(n, item, hf_wr_span(&pem)) : err;
-}
-
-static enum hf_err take_access(struct hf_node *n, struct hf_span body)
-{
-	enum hf_err err = take_pem(n, body, "certificate", HF_NODE_ITEM_CERTIFICATE);
-
-	if (err == HF_E_OK)
-		err = take_pem(n, body, "CA_certificate", HF_NODE_ITEM_CA_CERTIFICATE);
-	return err == HF_E_OK ? n->env->check_access(n->env->ctx) : err;
-}
-
 static enum hf_err commit(struct hf_node *n)
 {
 	uint8_t b[25];
@@ -297,11 +273,11 @@ static const struct reply_row replies[HF_NODE_S_COUNT_] = {
 	[HF_NODE_S_KEYEX] = {"get_key of KeyEx", OK, take_keyex},
 	[HF_NODE_S_REGISTER] = {"register", CREATED, take_register},
 	[HF_NODE_S_VALIDATE] = {"validate", OK, take_validate},
-	[HF_NODE_S_ACCESS] = {"access", OK, take_access},
+	[HF_NODE_S_ACCESS] = {"access", OK, hf_node_take_access},
 	[HF_NODE_S_CONFIRM] = {"get_key of the server", OK, take_server_key},
 };
 
-static enum hf_err unwanted(unsigned status)
+enum hf_err hf_node_unwanted(unsigned status)
 {
 	return status == 0 ? HF_E_UNREACHABLE : status == 403 ? HF_E_DENIED : status >= 500 ? HF_E_BUSY : HF_E_INPUT;
 }
@@ -311,6 +287,10 @@ void hf_node_on_http(struct hf_node *n, int64_t now_ms, unsigned status, struct 
 	const struct reply_row *r = &replies[n->state];
 
 	n->now_ms = now_ms;
+	if (n->renewing) {
+		hf_node_renew_answer(n, status, body);
+		return;
+	}
 	if (!r->take)
 		return;
 	if (n->state == HF_NODE_S_KEYEX && status == NOT_FOUND) { /* the reference's KeyEx has no answer to this */
@@ -318,7 +298,7 @@ void hf_node_on_http(struct hf_node *n, int64_t now_ms, unsigned status, struct 
 		hf_node_fire(n, HF_NODE_I_PASS);
 		return;
 	}
-	enum hf_err err = status == r->status ? r->take(n, body) : unwanted(status);
+	enum hf_err err = status == r->status ? r->take(n, body) : hf_node_unwanted(status);
 
 	if (err != HF_E_OK)
 		hf_node_fail(n, err);

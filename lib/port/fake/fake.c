@@ -74,7 +74,8 @@ static enum hf_err make_access(void *ctx, const char *common_name, struct hf_wr 
 	if (f->dead)
 		return HF_E_CRYPTO;
 	put_key(private_pem, private_start, ++f->next_key);
-	hf_wr_text(csr_pem, "toy request of ");
+	hf_wr_hex64(csr_pem, f->next_key);
+	hf_wr_text(csr_pem, " toy request of ");
 	hf_wr_text(csr_pem, common_name);
 	return private_pem->err != HF_E_OK ? private_pem->err : csr_pem->err;
 }
@@ -132,30 +133,79 @@ static enum hf_err get(void *ctx, enum hf_node_item item, struct hf_wr *out)
 	return out->err;
 }
 
+/* Counts a write; true when it has the fault. */
+static bool fails(struct hf_fake *f)
+{
+	bool fault = ++f->puts == f->fail_at || (f->fault == HF_FAKE_FULL && f->fail_at != 0 && f->puts > f->fail_at);
+
+	f->dead = fault && (f->fault == HF_FAKE_CUT_BEFORE || f->fault == HF_FAKE_CUT_AFTER);
+	return fault;
+}
+
 static enum hf_err put(void *ctx, enum hf_node_item item, struct hf_span value)
 {
 	struct hf_fake *f = ctx;
-	bool fault;
 
 	if (f->dead || value.len > HF_FAKE_VALUE_MAX)
 		return HF_E_IO;
-	fault = ++f->puts == f->fail_at || (f->fault == HF_FAKE_FULL && f->fail_at != 0 && f->puts > f->fail_at);
+	bool fault = fails(f);
+
 	if (!fault || f->fault == HF_FAKE_CUT_AFTER) {
 		f->store[item].there = true;
 		f->store[item].len = value.len;
 		memcpy(f->store[item].bytes, value.ptr, value.len);
 	}
-	f->dead = fault && (f->fault == HF_FAKE_CUT_BEFORE || f->fault == HF_FAKE_CUT_AFTER);
 	return fault ? HF_E_IO : HF_E_OK;
 }
 
-static enum hf_err check_access(void *ctx)
+static enum hf_err erase(void *ctx, enum hf_node_item item)
 {
 	struct hf_fake *f = ctx;
-	bool whole = f->store[HF_NODE_ITEM_CERTIFICATE].there && f->store[HF_NODE_ITEM_CA_CERTIFICATE].there &&
-	             f->store[HF_NODE_ITEM_ACCESS_KEY].there;
 
-	return whole && !f->dead ? HF_E_OK : HF_E_KEY;
+	if (f->dead)
+		return HF_E_IO;
+	bool fault = fails(f);
+
+	if (!fault || f->fault == HF_FAKE_CUT_AFTER)
+		f->store[item] = (struct hf_fake_value){.there = false};
+	return fault ? HF_E_IO : HF_E_OK;
+}
+
+/* --- certificates ------------------------------------------------------------------------------------------------- */
+
+void hf_fake_certificate(uint64_t number, int64_t from_s, int64_t life_s, struct hf_wr *out)
+{
+	hf_wr_hex64(out, number);
+	hf_wr_hex64(out, (uint64_t)from_s);
+	hf_wr_hex64(out, (uint64_t)life_s);
+}
+
+bool hf_fake_certificate_read(struct hf_span text, uint64_t *number, int64_t *from_s, int64_t *life_s)
+{
+	uint8_t bytes[24];
+	struct hf_wr w = hf_wr_of(bytes, sizeof bytes);
+	struct hf_rd r = hf_rd_of(hf_span_of(bytes, sizeof bytes));
+
+	if (hf_hex_decode(text, &w) != HF_E_OK || w.len != sizeof bytes)
+		return false;
+	*number = hf_rd_be(&r, 8);
+	*from_s = (int64_t)hf_rd_be(&r, 8);
+	*life_s = (int64_t)hf_rd_be(&r, 8);
+	return true;
+}
+
+static enum hf_err check_access(void *ctx, const struct hf_node_access *access, struct hf_node_validity *out)
+{
+	struct hf_fake *f = ctx;
+	uint64_t number = 0;
+	int64_t from_s = 0, life_s = 0;
+
+	if (f->dead || access->ca.len == 0 ||
+	    !hf_fake_certificate_read(access->certificate, &number, &from_s, &life_s) ||
+	    number_after(access->key, private_start) != number)
+		return HF_E_KEY;
+	*out = (struct hf_node_validity){.life_s = life_s, .left_s = from_s + life_s - f->wall_s};
+	return HF_E_OK;
 }
 
 /* --- outside ------------------------------------------------------------------------------------------------------ */
@@ -191,9 +241,17 @@ static enum hf_err connect(void *ctx, const struct hf_node_link *link)
 	if (f->dead)
 		return HF_E_IO;
 	f->linked = true;
+	f->connects++;
 	enum hf_err err = put_text(f->client_id, sizeof f->client_id, link->client_id);
 
 	return err == HF_E_OK ? put_text(f->topic, sizeof f->topic, link->topic) : err;
+}
+
+static void disconnect(void *ctx)
+{
+	struct hf_fake *f = ctx;
+
+	f->linked = false;
 }
 
 static enum hf_err publish(void *ctx, const char *topic, struct hf_span payload, uint16_t *ticket)
@@ -228,6 +286,7 @@ void hf_fake_init(struct hf_fake *f, uint64_t seed)
 		.crypto = &f->crypto,
 		.get = get,
 		.put = put,
+		.erase = erase,
 		.make_identity = make_identity,
 		.make_access = make_access,
 		.load_key = load_key,
@@ -237,6 +296,7 @@ void hf_fake_init(struct hf_fake *f, uint64_t seed)
 		.verify_pss = verify_pss,
 		.request = request,
 		.connect = connect,
+		.disconnect = disconnect,
 		.publish = publish,
 	};
 }

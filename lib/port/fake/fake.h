@@ -41,7 +41,7 @@ struct hf_fake {
 	unsigned random_calls, random_fail_at; /* 0: never */
 
 	struct hf_fake_value store[HF_NODE_ITEM_COUNT_];
-	unsigned puts, fail_at; /* the fail_at-th put has the fault; 0: never */
+	unsigned puts, fail_at; /* the fail_at-th put or erase has the fault; 0: never */
 	enum hf_fake_fault fault;
 	bool dead; /* the power is off: nothing works until the test clears it */
 
@@ -53,7 +53,9 @@ struct hf_fake {
 	size_t body_len;
 	uint8_t body[HF_FAKE_BODY_MAX];
 
+	int64_t wall_s; /* what the port believes that the time is, for certificates */
 	bool linked; /* connect was called */
+	unsigned connects; /* how often */
 	bool refuse_publish;
 	char client_id[HF_ID_TEXT_MAX], topic[HF_WIRE_TOPIC_MAX];
 	struct hf_fake_sent sent[HF_FAKE_SENT_MAX]; /* what was published, oldest first; the test takes it away */
@@ -68,6 +70,9 @@ bool hf_fake_take(struct hf_fake *f, struct hf_fake_sent *out);
  * less is weak. */
 struct hf_seal_key *hf_fake_key(uint64_t number, size_t modulus);
 void hf_fake_public_pem(uint64_t number, struct hf_wr *out);
+/* A toy certificate for that key, and back. */
+void hf_fake_certificate(uint64_t number, int64_t from_s, int64_t life_s, struct hf_wr *out);
+bool hf_fake_certificate_read(struct hf_span text, uint64_t *number, int64_t *from_s, int64_t *life_s);
 /* The number of the key in a text that a device made. 0: none. */
 uint64_t hf_fake_number(struct hf_span pem);
 

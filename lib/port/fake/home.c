@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-enum { SIGN = 1, PSS = 4, GAP = 16 };
+enum { SIGN = 1, PSS = 4, GAP = 16, EPOCH_S = 1800000000, DAY_S = 86400, KNOCK_MS = 1000 };
 
 /* --- application -------------------------------------------------------------------------------------------------- */
 
@@ -80,6 +80,7 @@ static unsigned answer_register(struct hf_fake_home *h, struct hf_wr *body)
 	struct hf_rd r = hf_rd_of(hf_span_of(bytes, sizeof bytes));
 
 	h->registrations++;
+	h->seen_count = 0; /* another id, other numbers */
 	if (hf_id_parse(member(&h->fake, "identity"), &h->device) != HF_E_OK ||
 	    hf_hex_decode(member(&h->fake, "key"), &w) != HF_E_OK)
 		return 400;
@@ -121,14 +122,27 @@ static unsigned answer_validate(struct hf_fake_home *h, struct hf_wr *body)
 	return 200;
 }
 
+/* What the time is in truth: KeyEx and the broker know it. */
+static int64_t true_s(const struct hf_fake_home *h)
+{
+	return EPOCH_S + h->now_ms / 1000;
+}
+
 static unsigned answer_access(struct hf_fake_home *h, struct hf_wr *body)
 {
-	uint8_t csr[256];
-	struct hf_wr w = hf_wr_of(csr, sizeof csr);
+	uint8_t csr[256], number[8], text[64];
+	struct hf_wr w = hf_wr_of(csr, sizeof csr), key = hf_wr_of(number, sizeof number);
+	struct hf_wr certificate = hf_wr_of(text, sizeof text);
+	struct hf_rd r = hf_rd_of(hf_span_of(number, sizeof number));
 
-	if (hf_base64_decode(member(&h->fake, "csr"), &w) != HF_E_OK || !proven(h, hf_wr_span(&w)))
+	if (hf_base64_decode(member(&h->fake, "csr"), &w) != HF_E_OK || !proven(h, hf_wr_span(&w)) || w.len < 16 ||
+	    hf_hex_decode(hf_span_of(csr, 16), &key) != HF_E_OK)
 		return 400;
-	hf_wr_text(body, "{\"certificate\":\"dG95\\n\",\"CA_certificate\":\"dG95\"}");
+	h->certificates++;
+	hf_fake_certificate(hf_rd_be(&r, 8), true_s(h), h->life_s, &certificate);
+	hf_wr_text(body, "{\"certificate\":\"");
+	hf_wr_base64(body, hf_wr_span(&certificate));
+	hf_wr_text(body, "\\n\",\"CA_certificate\":\"dG95\"}");
 	return 200;
 }
 
@@ -249,6 +263,8 @@ static void count(struct hf_fake_home *h, const struct hf_wire_msg *m)
 	bool identification = hf_span_equal(m->data.data_id, hf_span_text("IDENTIFICATION_RESPONSE"));
 
 	h->joins += m->type == HF_WIRE_JOIN_REQ || m->type == HF_WIRE_HM_JOIN_REQ;
+	h->resignations += m->type == HF_WIRE_RESIGN_REQ;
+	h->deregistrations += m->type == HF_WIRE_DEREGISTER_REQ;
 	h->responses += m->type == HF_WIRE_RESPONSE;
 	h->readings += m->type == HF_WIRE_DATA && !identification;
 	h->identifications += m->type == HF_WIRE_DATA && identification;
@@ -281,12 +297,43 @@ static void take(struct hf_fake_home *h, const struct hf_fake_sent *s)
 		send_response(h, m.token, h->join_status);
 	if (m.type == HF_WIRE_HM_JOIN_REQ)
 		send_value(h);
-	if (starts(s->topic, "SRUP/") &&
+	if (h->fake.linked && starts(s->topic, "SRUP/") &&
 	    !starts(s->topic, "SRUP/servers/")) /* the broker gives the device its own words back */
 		hf_node_on_message(&h->node, h->now_ms, hf_span_text(s->topic), hf_span_of(s->bytes, s->len));
 }
 
 /* --- time --------------------------------------------------------------------------------------------------------- */
+
+/* What the broker thinks of the pair that the device comes with. */
+static enum hf_err welcome(struct hf_fake_home *h)
+{
+	const struct hf_fake_value *v = &h->fake.store[HF_NODE_ITEM_ACCESS];
+	struct hf_node_access access;
+	uint64_t number = 0;
+	int64_t from_s = 0, life_s = 0;
+
+	if (!v->there || hf_node_access_parse(hf_span_of(v->bytes, v->len), &access) != HF_E_OK ||
+	    !hf_fake_certificate_read(access.certificate, &number, &from_s, &life_s) ||
+	    hf_fake_number(access.key) != number)
+		return HF_E_KEY;
+	return true_s(h) >= from_s + life_s ? HF_E_EXPIRED : HF_E_OK;
+}
+
+/* The port knocks once a second. */
+static void knock(struct hf_fake_home *h)
+{
+	enum hf_err err = welcome(h);
+
+	h->knock_ms = h->now_ms + KNOCK_MS;
+	h->bad_pairs += err == HF_E_KEY;
+	if (err == HF_E_EXPIRED)
+		hf_node_on_expired(&h->node, h->now_ms);
+	if (err != HF_E_OK)
+		return;
+	h->up = true;
+	h->made = h->fake.connects;
+	hf_node_on_connected(&h->node, h->now_ms);
+}
 
 /* Does one thing that is to be done outside the device; false when all is quiet. */
 static bool act(struct hf_fake_home *h)
@@ -297,9 +344,16 @@ static bool act(struct hf_fake_home *h)
 		answer_http(h);
 		return true;
 	}
-	if (h->fake.linked && !h->up && !h->offline) {
-		h->up = true;
-		hf_node_on_connected(&h->node, h->now_ms);
+	if (h->up && (!h->fake.linked || h->made != h->fake.connects)) {
+		h->up = false;
+		h->fake.sent_count = 0;
+		h->knock_ms = h->now_ms;
+		if (h->fake.linked)
+			hf_node_on_disconnected(&h->node, h->now_ms);
+		return true;
+	}
+	if (h->fake.linked && !h->up && !h->offline && h->now_ms >= h->knock_ms) {
+		knock(h);
 		return true;
 	}
 	if (h->up && hf_fake_take(&h->fake, &s)) {
@@ -314,10 +368,13 @@ void hf_fake_home_run(struct hf_fake_home *h, int64_t for_ms)
 	int64_t end_ms = h->now_ms + for_ms;
 
 	while (h->running && !h->fake.dead) {
+		h->fake.wall_s = true_s(h) + h->wrong_s;
 		int64_t next_ms = hf_node_step(&h->node, h->now_ms);
 
 		if (h->fake.dead || act(h))
 			continue;
+		if (h->fake.linked && !h->up && !h->offline && h->knock_ms < next_ms)
+			next_ms = h->knock_ms;
 		if (next_ms > end_ms) {
 			h->now_ms = end_ms;
 			return;
@@ -330,6 +387,7 @@ void hf_fake_home_drop(struct hf_fake_home *h)
 {
 	h->up = false;
 	h->fake.sent_count = 0;
+	h->knock_ms = h->now_ms;
 	hf_node_on_disconnected(&h->node, h->now_ms);
 }
 
@@ -339,6 +397,7 @@ enum hf_err hf_fake_home_start(struct hf_fake_home *h)
 
 	h->fake.dead = h->fake.linked = h->fake.asked = h->up = false;
 	h->fake.sent_count = 0;
+	h->knock_ms = h->now_ms;
 	err = hf_node_init(&h->node, &h->config, &h->fake.env, &h->app, h->now_ms);
 	h->running = err == HF_E_OK;
 	return err;
@@ -354,7 +413,8 @@ void hf_fake_home_stop(struct hf_fake_home *h)
 void hf_fake_home_init(struct hf_fake_home *h, uint64_t seed)
 {
 	*h = (struct hf_fake_home){
-		.keyex = 0x4be, .keyex_key = 0x11, .server = 0x5e4, .server_key = 0x22, .join_status = HF_WIRE_JOIN_OK};
+		.keyex = 0x4be, .keyex_key = 0x11, .server = 0x5e4, .server_key = 0x22, .join_status = HF_WIRE_JOIN_OK,
+		.life_s = 90 * DAY_S};
 	hf_fake_init(&h->fake, seed);
 	h->app = (struct hf_node_app){.ctx = h, .action = on_action, .setting = on_setting, .event = on_event};
 	h->config = (struct hf_node_config){.type = "toy",

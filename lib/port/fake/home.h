@@ -31,7 +31,13 @@ struct hf_fake_home {
 	uint64_t keyex, keyex_key;
 	bool keyex_silent, inactive; /* no key of its own to be had; takes nobody */
 	const char *broken;
-	unsigned broken_status, registrations;
+	unsigned broken_status, registrations, certificates;
+	int64_t life_s; /* of the certificates that it gives */
+
+	/* Broker. */
+	int64_t wrong_s; /* by how much the device's clock is wrong */
+	int64_t knock_ms; /* when the port tries next */
+	unsigned made, bad_pairs; /* which connect the connection is of; how often key and certificate did not fit */
 
 	/* Server. */
 	uint64_t server, server_key, told_key; /* told_key: what get_key answers, other than register's, if not 0 */
@@ -43,7 +49,7 @@ struct hf_fake_home {
 	struct hf_fake_seen seen[HF_FAKE_SEEN_MAX];
 	size_t seen_count;
 	unsigned reused, forged; /* ids seen on other bytes; bad signatures */
-	unsigned readings, responses, identifications, joins;
+	unsigned readings, responses, identifications, joins, resignations, deregistrations;
 	uint8_t status; /* of the last RESPONSE */
 	uint8_t token[HF_PEER_TOKEN_MAX];
 	size_t token_len;

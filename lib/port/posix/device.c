@@ -36,6 +36,11 @@ static enum hf_err env_put(void *ctx, enum hf_node_item item, struct hf_span val
 	return hf_posix_store_put(((struct hf_posix_device *)ctx)->store, item, value);
 }
 
+static enum hf_err env_erase(void *ctx, enum hf_node_item item)
+{
+	return hf_posix_store_erase(((struct hf_posix_device *)ctx)->store, item);
+}
+
 static enum hf_err env_make_identity(void *ctx, struct hf_wr *private_pem, struct hf_wr *public_pem)
 {
 	struct hf_seal_key *key = NULL;
@@ -76,15 +81,10 @@ static void env_free_key(void *ctx, struct hf_seal_key *key)
 	hf_openssl_key_free(key);
 }
 
-static enum hf_err env_check_access(void *ctx)
+static enum hf_err env_check_access(void *ctx, const struct hf_node_access *access, struct hf_node_validity *out)
 {
-	struct hf_posix_device *d = ctx;
-	SSL_CTX *tls = NULL;
-	enum hf_err err = hf_posix_tls_new(d->store, NULL, NULL, &tls);
-
-	if (err == HF_E_OK)
-		hf_posix_tls_free(tls);
-	return err;
+	(void)ctx;
+	return hf_posix_tls_check(access, out);
 }
 
 static enum hf_err env_sign_pss(void *ctx, struct hf_seal_key *key, struct hf_span text, struct hf_wr *sig)
@@ -113,6 +113,11 @@ static enum hf_err env_connect(void *ctx, const struct hf_node_link *link)
 	return hf_posix_mqtt_start(d->mqtt, link, d->broker_port, d->broker_port_forced);
 }
 
+static void env_disconnect(void *ctx)
+{
+	hf_posix_mqtt_stop(((struct hf_posix_device *)ctx)->mqtt);
+}
+
 static enum hf_err env_publish(void *ctx, const char *topic, struct hf_span payload, uint16_t *ticket)
 {
 	return hf_posix_mqtt_publish(((struct hf_posix_device *)ctx)->mqtt, topic, payload, ticket);
@@ -130,6 +135,13 @@ static void mqtt_down(void *ctx)
 	struct hf_posix_device *d = ctx;
 
 	hf_node_on_disconnected(d->node, hf_posix_now_ms());
+}
+
+static void mqtt_expired(void *ctx)
+{
+	struct hf_posix_device *d = ctx;
+
+	hf_node_on_expired(d->node, hf_posix_now_ms());
 }
 
 static void mqtt_message(void *ctx, struct hf_span topic, struct hf_span payload)
@@ -158,6 +170,7 @@ static void mqtt_log(void *ctx, const char *line)
 static const struct hf_node_env functions = {
 	.get = env_get,
 	.put = env_put,
+	.erase = env_erase,
 	.make_identity = env_make_identity,
 	.make_access = env_make_access,
 	.load_key = env_load_key,
@@ -167,6 +180,7 @@ static const struct hf_node_env functions = {
 	.verify_pss = env_verify_pss,
 	.request = env_request,
 	.connect = env_connect,
+	.disconnect = env_disconnect,
 	.publish = env_publish,
 };
 
@@ -188,7 +202,7 @@ enum hf_err hf_posix_device_open(const struct hf_posix_config *config, struct hf
                                  struct hf_posix_device **out)
 {
 	struct hf_posix_device *d = calloc(1, sizeof *d);
-	struct hf_posix_mqtt_owner owner = {d, mqtt_up, mqtt_down, mqtt_message, mqtt_published, mqtt_log};
+	struct hf_posix_mqtt_owner owner = {d, mqtt_up, mqtt_down, mqtt_expired, mqtt_message, mqtt_published, mqtt_log};
 
 	if (!d) {
 		hf_posix_say(why, "out of memory");
@@ -207,7 +221,7 @@ enum hf_err hf_posix_device_open(const struct hf_posix_config *config, struct hf
 	if (err == HF_E_OK)
 		err = hf_posix_store_open(config->dir, why, &d->store);
 	if (err == HF_E_OK) {
-		err = hf_posix_mqtt_new(&owner, d->store, &d->mqtt);
+		err = hf_posix_mqtt_new(&owner, d->store, config->keepalive_s, &d->mqtt);
 		if (err != HF_E_OK)
 			hf_posix_say(why, "%s", hf_err_text(err));
 	}

@@ -25,10 +25,11 @@ struct hf_posix_mqtt {
 	struct mosquitto *client;
 	enum state state;
 	bool lost; /* seen in a callback: to be torn down once libmosquitto has returned */
-	unsigned port, tries;
+	bool anew, stop; /* wished for, perhaps in a callback: at the next turn */
+	unsigned port, tries, keepalive_s;
 	int64_t due_ms, misc_ms; /* next try or end of patience; next look at the keepalive */
 	char host[HOST_MAX], id[ID_MAX], topic[HF_WIRE_TOPIC_MAX];
-	struct hf_posix_why why;
+	struct hf_posix_tls_told told;
 };
 
 /* --- address ------------------------------------------------------------------------------------------------------ */
@@ -89,22 +90,50 @@ static int64_t backoff_ms(unsigned tries)
 	return wait_ms - random % (wait_ms / 2 + 1);
 }
 
-static void tear_down(struct hf_posix_mqtt *m, const char *reason)
+/* The state that is left. */
+static enum state drop(struct hf_posix_mqtt *m)
 {
-	char line[sizeof m->why.text + HOST_MAX + 64];
-	bool was_up = m->state == UP;
-	int64_t wait_ms = backoff_ms(m->tries++);
+	enum state before = m->state;
 
 	mosquitto_destroy(m->client);
 	m->client = NULL;
 	m->lost = false;
 	m->state = WAITING;
+	return before;
+}
+
+static void tear_down(struct hf_posix_mqtt *m, const char *reason)
+{
+	char line[sizeof m->told.why.text + HOST_MAX + 64];
+	bool was_up = drop(m) == UP, expired = m->told.expired;
+	int64_t wait_ms = backoff_ms(m->tries++);
+
 	m->due_ms = hf_posix_now_ms() + wait_ms;
 	(void)snprintf(line, sizeof line, "broker %s:%u: %s; next try in %lld ms", m->host, m->port,
-	               m->why.text[0] ? m->why.text : reason, (long long)wait_ms);
-	m->why.text[0] = '\0';
+	               m->told.why.text[0] ? m->told.why.text : reason, (long long)wait_ms);
+	m->told = (struct hf_posix_tls_told){.expired = false};
 	m->owner.log(m->owner.ctx, line);
-	if (was_up)
+	if (was_up && !m->stop)
+		m->owner.down(m->owner.ctx);
+	if (expired)
+		m->owner.expired(m->owner.ctx);
+}
+
+/* A connection that is ended by our own wish: for ever, or to make another at once. */
+static void part(struct hf_posix_mqtt *m)
+{
+	bool stop = m->stop, up = m->state == UP;
+
+	if (up)
+		(void)mosquitto_disconnect_v5(m->client, 0, NULL);
+	(void)drop(m);
+	m->anew = m->stop = false;
+	m->told = (struct hf_posix_tls_told){.expired = false};
+	m->tries = 0;
+	m->due_ms = hf_posix_now_ms();
+	if (stop)
+		m->state = IDLE;
+	else if (up)
 		m->owner.down(m->owner.ctx);
 }
 
@@ -112,8 +141,8 @@ static void tear_down(struct hf_posix_mqtt *m, const char *reason)
 
 static void lose(struct hf_posix_mqtt *m, const char *what, int reason)
 {
-	if (!m->lost && m->why.text[0] == '\0') /* below the refusals libmosquitto means its own errors */
-		hf_posix_say(&m->why, "%s: %s", what,
+	if (!m->lost && m->told.why.text[0] == '\0') /* below the refusals libmosquitto means its own errors */
+		hf_posix_say(&m->told.why, "%s: %s", what,
 		             reason >= REFUSED ? mosquitto_reason_string(reason) : mosquitto_strerror(reason));
 	m->lost = true;
 }
@@ -155,7 +184,7 @@ static void on_message(struct mosquitto *client, void *ctx, const struct mosquit
 	struct hf_posix_mqtt *m = ctx;
 
 	(void)client, (void)props;
-	if (m->state == UP && msg->topic && msg->payloadlen >= 0)
+	if (m->state == UP && !m->stop && msg->topic && msg->payloadlen >= 0)
 		m->owner.message(m->owner.ctx, hf_span_text(msg->topic), hf_span_of(msg->payload, (size_t)msg->payloadlen));
 }
 
@@ -164,7 +193,7 @@ static void on_puback(struct mosquitto *client, void *ctx, int mid, int reason, 
 	struct hf_posix_mqtt *m = ctx;
 
 	(void)client, (void)props;
-	if (m->state == UP)
+	if (m->state == UP && !m->stop)
 		m->owner.published(m->owner.ctx, (uint16_t)mid, reason < REFUSED);
 }
 
@@ -179,8 +208,8 @@ static void on_log(struct mosquitto *client, void *ctx, int level, const char *t
 	struct hf_posix_mqtt *m = ctx;
 
 	(void)client;
-	if (level == MOSQ_LOG_ERR && m->why.text[0] == '\0')
-		hf_posix_say(&m->why, "%s", text);
+	if (level == MOSQ_LOG_ERR && m->told.why.text[0] == '\0')
+		hf_posix_say(&m->told.why, "%s", text);
 }
 
 /* --- a connection's beginning ------------------------------------------------------------------------------------- */
@@ -205,7 +234,7 @@ static bool set_up(struct hf_posix_mqtt *m, SSL_CTX *tls)
 static void try_connect(struct hf_posix_mqtt *m, int64_t now_ms)
 {
 	SSL_CTX *tls = NULL;
-	enum hf_err err = hf_posix_tls_new(m->store, m->host, &m->why, &tls);
+	enum hf_err err = hf_posix_tls_new(m->store, m->host, &m->told, &tls);
 
 	m->state = CONNECTING;
 	m->due_ms = now_ms + CONNECT_MS;
@@ -216,7 +245,7 @@ static void try_connect(struct hf_posix_mqtt *m, int64_t now_ms)
 		tear_down(m, err != HF_E_OK ? hf_err_text(err) : "libmosquitto refuses its options");
 		return;
 	}
-	int rc = mosquitto_connect_bind_async(m->client, m->host, (int)m->port, KEEPALIVE_S, NULL);
+	int rc = mosquitto_connect_bind_async(m->client, m->host, (int)m->port, (int)m->keepalive_s, NULL);
 
 	SSL_CTX_free(tls); /* libmosquitto holds its own reference */
 	if (rc != MOSQ_ERR_SUCCESS)
@@ -226,7 +255,7 @@ static void try_connect(struct hf_posix_mqtt *m, int64_t now_ms)
 /* --- outside ------------------------------------------------------------------------------------------------------ */
 
 enum hf_err hf_posix_mqtt_new(const struct hf_posix_mqtt_owner *owner, struct hf_posix_store *store,
-                              struct hf_posix_mqtt **out)
+                              unsigned keepalive_s, struct hf_posix_mqtt **out)
 {
 	struct hf_posix_mqtt *m = calloc(1, sizeof *m);
 
@@ -236,6 +265,7 @@ enum hf_err hf_posix_mqtt_new(const struct hf_posix_mqtt_owner *owner, struct hf
 	}
 	m->owner = *owner;
 	m->store = store;
+	m->keepalive_s = keepalive_s != 0 ? keepalive_s : KEEPALIVE_S;
 	*out = m;
 	return HF_E_OK;
 }
@@ -262,26 +292,29 @@ enum hf_err hf_posix_mqtt_start(struct hf_posix_mqtt *m, const struct hf_node_li
 	if (err == HF_E_OK && (strlen(link->client_id) >= sizeof m->id || strlen(link->topic) >= sizeof m->topic))
 		err = HF_E_NO_SPACE;
 	if (err == HF_E_OK)
-		err = hf_posix_tls_new(m->store, m->host, &m->why,
-		                       &tls); /* what is wrong with it shows here, not at the first try */
+		err = hf_posix_tls_new(m->store, m->host, &m->told, &tls); /* trouble shows here, not at the first try */
 	SSL_CTX_free(tls);
 	if (err != HF_E_OK)
 		return err;
 	m->port = port == 0 || port_forced ? port_default : port;
 	(void)snprintf(m->id, sizeof m->id, "%s", link->client_id);
 	(void)snprintf(m->topic, sizeof m->topic, "%s", link->topic);
-	if (m->state == IDLE) {
-		m->state = WAITING;
-		m->due_ms = hf_posix_now_ms();
-	}
+	m->anew = true;
+	m->stop = false;
 	return HF_E_OK;
+}
+
+void hf_posix_mqtt_stop(struct hf_posix_mqtt *m)
+{
+	m->stop = true;
+	m->anew = false;
 }
 
 enum hf_err hf_posix_mqtt_publish(struct hf_posix_mqtt *m, const char *topic, struct hf_span payload, uint16_t *ticket)
 {
 	int mid = 0;
 
-	if (m->state != UP || m->lost)
+	if (m->state != UP || m->lost || m->anew || m->stop)
 		return HF_E_UNREACHABLE;
 	if (payload.len > HF_WIRE_SEND_MAX)
 		return HF_E_TOO_BIG;
@@ -302,6 +335,8 @@ struct pollfd hf_posix_mqtt_poll(const struct hf_posix_mqtt *m)
 
 int64_t hf_posix_mqtt_deadline_ms(const struct hf_posix_mqtt *m)
 {
+	if (m->anew || m->stop)
+		return 0;
 	if (m->state == IDLE)
 		return INT64_MAX;
 	return m->state == UP || (m->client && m->misc_ms < m->due_ms) ? m->misc_ms : m->due_ms;
@@ -348,12 +383,16 @@ static void look_at_socket(struct hf_posix_mqtt *m)
 	int fd = mosquitto_socket(m->client), problem = 0;
 	socklen_t len = sizeof problem;
 
-	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem != 0 && m->why.text[0] == '\0')
-		hf_posix_say(&m->why, "%s", strerror(problem));
+	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem != 0 && m->told.why.text[0] == '\0')
+		hf_posix_say(&m->told.why, "%s", strerror(problem));
 }
 
 void hf_posix_mqtt_turn(struct hf_posix_mqtt *m, int64_t now_ms, short revents)
 {
+	if (m->anew || m->stop) {
+		part(m);
+		return;
+	}
 	if (m->state == WAITING && now_ms >= m->due_ms)
 		try_connect(m, now_ms);
 	if (!m->client)

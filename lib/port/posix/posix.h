@@ -26,19 +26,36 @@ struct hf_posix_store;
  * IO, BUSY (another process has it), KEY (store.key), ENVELOPE (store.hf is torn or was changed), VERSION, MEMORY. */
 HF_NODISCARD enum hf_err hf_posix_store_open(const char *dir, struct hf_posix_why *why, struct hf_posix_store **out);
 void hf_posix_store_close(struct hf_posix_store *s); /* NULL is allowed */
-/* As get and put of struct hf_node_env. */
+/* As get, put and erase of struct hf_node_env. */
 HF_NODISCARD enum hf_err hf_posix_store_get(struct hf_posix_store *s, enum hf_node_item item, struct hf_wr *out);
 HF_NODISCARD enum hf_err hf_posix_store_put(struct hf_posix_store *s, enum hf_node_item item, struct hf_span value);
+HF_NODISCARD enum hf_err hf_posix_store_erase(struct hf_posix_store *s, enum hf_node_item item);
 /* A small file beside the store, 0600, replaced as a whole and durably; removes it without error if it is not there.
  * IO. */
 HF_NODISCARD enum hf_err hf_posix_store_note(struct hf_posix_store *s, const char *name, struct hf_span text);
 HF_NODISCARD enum hf_err hf_posix_store_unnote(struct hf_posix_store *s, const char *name);
+
+/* --- wishes: a word from another process to the one that has the store -------------------------------------------- */
+
+enum { HF_POSIX_WORD_MAX = 127 };
+struct hf_posix_word {
+	char text[HF_POSIX_WORD_MAX + 1];
+};
+/* Leaves a word in DIR/wish for the process that runs on DIR, or for its next start; an older one that was not taken is
+ * replaced. Waits for the answer at most wait_ms. Errors: NOT_FOUND (no device in DIR), STATE (nobody runs there: the
+ * word waits), EXPIRED (somebody runs but has not answered), IO. */
+HF_NODISCARD enum hf_err hf_posix_wish_leave(const char *dir, const char *word, int64_t wait_ms,
+                                             struct hf_posix_word *answer);
+/* The word that waits; false if there is none. It waits until it is answered. */
+bool hf_posix_wish_look(const struct hf_posix_store *s, struct hf_posix_word *out);
+void hf_posix_wish_answer(const struct hf_posix_store *s, const char *answer);
 
 /* --- the whole port ----------------------------------------------------------------------------------------------- */
 
 /* Borrowed for the call of hf_posix_device_open, but log and ctx. */
 struct hf_posix_config {
 	const char *server, *ca_file, *dir; /* https://host[:port]; PEM of the CA of KeyEx's web certificate; store */
+	unsigned keepalive_s; /* a broker that is silent for so long is asked, for twice as long gone; 0: 60 */
 	unsigned broker_port; /* 0: the one that KeyEx names, else the port of the same universe, else 8883 */
 	int stop_fd; /* hf_posix_device_turn returns when it is readable; -1: none */
 	void *ctx;

@@ -53,10 +53,9 @@ static bool write_all(int fd, const uint8_t *at, size_t len)
 	return true;
 }
 
-/* Durable once it is OK: the old file or the new one, never a part. */
-static enum hf_err replace_file(int dir, const char *name, struct hf_span bytes)
+enum hf_err hf_posix_replace_file(int dir, const char *name, struct hf_span bytes)
 {
-	char fresh[64];
+	char fresh[HF_POSIX_NAME_MAX];
 
 	(void)snprintf(fresh, sizeof fresh, "%s.tmp", name);
 	int fd = openat(dir, fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -72,8 +71,7 @@ static enum hf_err replace_file(int dir, const char *name, struct hf_span bytes)
 	return HF_E_IO;
 }
 
-/* Reads a whole file of at most cap bytes. NOT_FOUND, IO, TOO_BIG. */
-static enum hf_err read_file(int dir, const char *name, uint8_t *out, size_t cap, size_t *len)
+enum hf_err hf_posix_read_file(int dir, const char *name, void *out, size_t cap, size_t *len)
 {
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	uint8_t more;
@@ -82,7 +80,7 @@ static enum hf_err read_file(int dir, const char *name, uint8_t *out, size_t cap
 	if (fd < 0)
 		return errno == ENOENT ? HF_E_NOT_FOUND : HF_E_IO;
 	*len = 0;
-	while (*len < cap && (n = read(fd, out + *len, cap - *len)) > 0)
+	while (*len < cap && (n = read(fd, (uint8_t *)out + *len, cap - *len)) > 0)
 		*len += (size_t)n;
 	bool longer = n > 0 && read(fd, &more, 1) == 1;
 
@@ -148,7 +146,7 @@ static enum hf_err save(struct hf_posix_store *s, struct hf_span image)
 	struct hf_seal_aead with = {s->key, nonce, hf_span_of(magic, MAGIC_LEN)};
 
 	err = c->gcm(c->ctx, true, &with, image, &w);
-	return err == HF_E_OK ? replace_file(s->dir, store_name, hf_wr_span(&w)) : err;
+	return err == HF_E_OK ? hf_posix_replace_file(s->dir, store_name, hf_wr_span(&w)) : err;
 }
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
@@ -185,7 +183,7 @@ static enum hf_err make_key(struct hf_posix_store *s, const char *dir, struct hf
 	}
 	err = c->random(c->ctx, s->key, KEY_LEN);
 	if (err == HF_E_OK)
-		err = replace_file(s->dir, key_name, hf_span_of(s->key, KEY_LEN));
+		err = hf_posix_replace_file(s->dir, key_name, hf_span_of(s->key, KEY_LEN));
 	if (err != HF_E_OK)
 		hf_posix_say(why, "cannot write %s/%s: %s", dir, key_name, hf_err_text(err));
 	return err;
@@ -195,7 +193,7 @@ static enum hf_err load_key(struct hf_posix_store *s, const char *dir, struct hf
 {
 	struct stat st;
 	size_t len = 0;
-	enum hf_err err = read_file(s->dir, key_name, s->key, KEY_LEN, &len);
+	enum hf_err err = hf_posix_read_file(s->dir, key_name, s->key, KEY_LEN, &len);
 
 	if (err == HF_E_NOT_FOUND)
 		return make_key(s, dir, why);
@@ -233,7 +231,7 @@ static enum hf_err load(struct hf_posix_store *s, const char *dir, struct hf_pos
 
 	if (err != HF_E_OK)
 		return err;
-	err = read_file(s->dir, store_name, s->file, sizeof s->file, &len);
+	err = hf_posix_read_file(s->dir, store_name, s->file, sizeof s->file, &len);
 	if (err == HF_E_NOT_FOUND)
 		return HF_E_OK;
 	if (err == HF_E_OK)
@@ -295,21 +293,21 @@ enum hf_err hf_posix_store_get(struct hf_posix_store *s, enum hf_node_item item,
 	return out->err;
 }
 
-enum hf_err hf_posix_store_put(struct hf_posix_store *s, enum hf_node_item item, struct hf_span value)
+/* Writes the image anew, with another value for item, or without it. */
+static enum hf_err change(struct hf_posix_store *s, enum hf_node_item item, const struct hf_span *value)
 {
 	struct hf_wr w = hf_wr_of(s->next, sizeof s->next);
 	struct hf_span old;
 
-	if (find(s, item, &old) && hf_span_equal(old, value))
-		return HF_E_OK;
 	for (unsigned i = 0; i < HF_NODE_ITEM_COUNT_; i++)
-		if (i == (unsigned)item)
-			put_value(&w, i, value);
-		else if (find(s, i, &old))
+		if (i != (unsigned)item && find(s, i, &old))
 			put_value(&w, i, old);
+		else if (i == (unsigned)item && value)
+			put_value(&w, i, *value);
 	enum hf_err err = w.err != HF_E_OK ? w.err : save(s, hf_wr_span(&w));
 
 	if (err == HF_E_OK) {
+		hf_wipe(s->image, sizeof s->image);
 		memcpy(s->image, s->next, w.len);
 		s->len = w.len;
 	}
@@ -317,12 +315,31 @@ enum hf_err hf_posix_store_put(struct hf_posix_store *s, enum hf_node_item item,
 	return err;
 }
 
+enum hf_err hf_posix_store_put(struct hf_posix_store *s, enum hf_node_item item, struct hf_span value)
+{
+	struct hf_span old;
+
+	return find(s, item, &old) && hf_span_equal(old, value) ? HF_E_OK : change(s, item, &value);
+}
+
+enum hf_err hf_posix_store_erase(struct hf_posix_store *s, enum hf_node_item item)
+{
+	struct hf_span old;
+
+	return find(s, item, &old) ? change(s, item, NULL) : HF_E_OK;
+}
+
 enum hf_err hf_posix_store_note(struct hf_posix_store *s, const char *name, struct hf_span text)
 {
-	return replace_file(s->dir, name, text);
+	return hf_posix_replace_file(s->dir, name, text);
 }
 
 enum hf_err hf_posix_store_unnote(struct hf_posix_store *s, const char *name)
 {
 	return unlinkat(s->dir, name, 0) == 0 || errno == ENOENT ? HF_E_OK : HF_E_IO;
+}
+
+int hf_posix_store_dir(const struct hf_posix_store *s)
+{
+	return s->dir;
 }
