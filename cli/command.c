@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { WAIT_DEFAULT_S = 30, WAIT_MAX_S = 3600, POLL_MAX_MS = 30000, ACTION_MAX = 255 };
+enum { WAIT_DEFAULT_S = 30, WAIT_MAX_S = 3600, POLL_MAX_MS = 30000, ACTION_MAX = 255, STATUS_CONFIRM = 428 };
 
 /* What a command's state means once no more waiting helps. A status that is not among the good ones is a failure. */
 struct outcome {
@@ -63,6 +63,8 @@ static enum cli_exit tell(const struct cli_args *a, const json_t *doc)
 	cli_cell(doc, json_is_string(json_object_get(doc, "answer")) ? &answer : &status, text);
 	if (o->code == CLI_DONE && !worked(doc))
 		return cli_fail(CLI_REFUSED, "command %s: %s", id, text);
+	if (o->code != CLI_DONE && json_is_string(json_object_get(doc, "answer"))) /* why it ended */
+		return cli_fail(o->code, "command %s: %s: %s", id, o->state, text);
 	if (o->code != CLI_DONE)
 		return cli_fail(o->code, "command %s: %s%s", id, o->sentence,
 		                json_is_false(json_object_get(doc, "online")) ? "; it is not connected" : "");
@@ -95,6 +97,20 @@ static enum cli_exit wait_for(struct cli_api *api, json_int_t command, uint64_t 
 	return CLI_DONE;
 }
 
+/* What the type's profile calls dangerous is refused at first, with a sentence; then the person is asked. */
+static enum cli_exit post(const struct cli_args *a, struct cli_api *api, const char *path, json_t *body, json_t **doc)
+{
+	enum cli_exit code = cli_call(api, "POST", path, json_incref(body), 0, doc);
+
+	if (code != CLI_REFUSED || api->status != STATUS_CONFIRM)
+		return code;
+	code = cli_confirm(a, "Do it all the same?");
+	if (code != CLI_DONE)
+		return code;
+	(void)json_object_set_new(body, "confirmed", json_true());
+	return cli_call(api, "POST", path, json_incref(body), 0, doc);
+}
+
 /* Sends body and waits for the answer; body is given up. */
 static enum cli_exit send_and_wait(const struct cli_args *a, const char *path, json_t *body)
 {
@@ -105,11 +121,9 @@ static enum cli_exit send_and_wait(const struct cli_args *a, const char *path, j
 
 	if (code == CLI_DONE)
 		code = cli_api_open(a, &api);
-	if (code != CLI_DONE) {
-		json_decref(body);
-		return code;
-	}
-	code = cli_call(&api, "POST", path, body, 0, &doc);
+	if (code == CLI_DONE)
+		code = post(a, &api, path, body, &doc);
+	json_decref(body);
 	if (code == CLI_DONE)
 		code = wait_for(&api, json_integer_value(json_object_get(doc, "command")), wait_s, &doc);
 	return code == CLI_DONE ? tell(a, doc) : code;
@@ -131,6 +145,8 @@ enum cli_exit cli_action(const struct cli_args *a)
 
 	if (!body)
 		return cli_fail(CLI_USAGE, "the name is not UTF-8");
+	if (a->option[CLI_O_YES])
+		(void)json_object_set_new(body, "confirmed", json_true());
 	return send_and_wait(a, cli_path(path, "/api/v1/devices/%s/actions", a->word[0]), body);
 }
 

@@ -20,7 +20,7 @@ static long long count_of(const json_t *doc, const char *name)
 static void print_detail(const json_t *doc, const char *part)
 {
 	static const struct cli_column name = {"", "name", CLI_TEXT}, id = {"", "id", CLI_TEXT},
-								   size = {"", "size_bytes", CLI_TEXT};
+								   size = {"", "size_bytes", CLI_TEXT}, restored = {"", "restored_ms", CLI_TIME};
 	const json_t *row = json_object_get(doc, part);
 	char text[CLI_CELL_MAX], id_text[CLI_CELL_MAX];
 
@@ -31,6 +31,9 @@ static void print_detail(const json_t *doc, const char *part)
 	cli_cell(row, &size, text);
 	if (json_object_get(row, "size_bytes"))
 		printf("  %s bytes", text);
+	cli_cell(row, &restored, text);
+	if (json_is_integer(json_object_get(row, "restored_ms")))
+		printf("  RESTORED from an older copy, noticed %s: see holdfast alert list", text);
 }
 
 static void print_people(const json_t *doc)

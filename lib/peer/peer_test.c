@@ -36,9 +36,10 @@ struct may {
 	uint8_t type, device, server;
 };
 static const struct may mays[] = {
-	{HF_WIRE_RESPONSE, 2, 3}, {HF_WIRE_ACTION, 0, 2},      {HF_WIRE_DATA, 2, 2},         {HF_WIRE_ID_REQ, 0, 2},
-	{HF_WIRE_JOIN_REQ, 3, 0}, {HF_WIRE_HM_JOIN_REQ, 3, 0}, {HF_WIRE_HM_JOIN_RESP, 0, 3},
-	{HF_WIRE_RESIGN_REQ, 2, 0}, {HF_WIRE_TERMINATE_CMD, 0, 2}, {HF_WIRE_DEREGISTER_REQ, 2, 0}, {HF_WIRE_DEREGISTER_CMD, 0, 3},
+	{HF_WIRE_RESPONSE, 2, 3},       {HF_WIRE_ACTION, 0, 2},         {HF_WIRE_DATA, 2, 2},
+	{HF_WIRE_ID_REQ, 0, 2},         {HF_WIRE_JOIN_REQ, 3, 0},       {HF_WIRE_HM_JOIN_REQ, 3, 0},
+	{HF_WIRE_HM_JOIN_RESP, 0, 3},   {HF_WIRE_RESIGN_REQ, 2, 0},     {HF_WIRE_TERMINATE_CMD, 0, 2},
+	{HF_WIRE_DEREGISTER_REQ, 2, 0}, {HF_WIRE_DEREGISTER_CMD, 0, 3},
 };
 
 TEST(who_may_say_what)

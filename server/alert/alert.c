@@ -55,6 +55,11 @@ enum hf_err alert_device(struct db *db, int64_t id, uint64_t *device)
 	return HF_E_OK;
 }
 
+enum hf_err alert_since(struct db *db, uint64_t device, const char *kind, int64_t *since_ms)
+{
+	return db_get_int(db, DB_ALERT_SINCE, DB_ARGS(db_id(device), db_text(kind)), 0, since_ms);
+}
+
 enum hf_err alert_list(struct db *db, int64_t limit, bool (*each)(void *ctx, const struct alert_row *a), void *ctx)
 {
 	DB_ROWS_SCOPED r = db_select(db, DB_ALERT_LIST, DB_ARGS(db_int(limit)));

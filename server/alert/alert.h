@@ -16,6 +16,9 @@ HF_NODISCARD enum hf_err alert_clear_kind(struct db *db, struct facts *f, uint64
 /* Which device an alert is about. Errors: NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err alert_device(struct db *db, int64_t id, uint64_t *device);
 
+/* Since when an alert of that kind is open; 0 = none is. Errors: DATABASE. */
+HF_NODISCARD enum hf_err alert_since(struct db *db, uint64_t device, const char *kind, int64_t *since_ms);
+
 struct alert_row {
 	int64_t id, raised_ms, cleared_ms; /* 0 = open */
 	uint64_t device;

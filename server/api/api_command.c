@@ -81,6 +81,9 @@ enum hf_err api_action(struct api_call *c)
 		return api_refuse(c, HF_E_INPUT,
 		                  "\"action\" must be a number from 0 to 255 or the name of an action of type %s", p.name);
 	a = type_action_of(&p, (unsigned)number);
+	if (a && a->dangerous && !json_is_true(json_object_get(c->body, "confirmed")))
+		return api_refuse(c, HF_E_CONFIRM, "%s of type %s is dangerous: say \"confirmed\": true, or --yes", a->name,
+		                  p.name);
 	snprintf(what, sizeof what, "%d%s%s", (int)number, a ? " " : "", a ? a->name : "");
 	struct command_order order = {c->device, what, api_who(c)};
 

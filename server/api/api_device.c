@@ -1,21 +1,31 @@
-/* api - devices and joins. Uses: registry join command link audit; jansson. */
+/* api - devices and joins. Uses: registry join leave link alert; jansson. */
 #include "api/api_internal.h"
 
-#include "audit/audit.h"
+#include "alert/alert.h"
 #include "join/join.h"
+#include "leave/leave.h"
 #include "registry/registry.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CODE_MAX = 64, REVOKE_MS = 5000 };
+enum { CODE_MAX = 64, REVOKE_MS = 5000, TELL_MS = 3000 };
+
+static json_t *gaps_json(const struct registry_gaps *g)
+{
+	return json_pack("{s:I, s:I, s:I, s:o}", "count", (json_int_t)g->count, "missed", (json_int_t)g->missed, "unsized",
+	                 (json_int_t)g->unsized, "last_ms", api_time(g->last_ms));
+}
 
 static json_t *device_json(const struct api_call *c, const struct registry_identity *i)
 {
-	return json_pack("{s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o}", "id", api_id(i->id), "type", i->type, "state",
-	                 registry_state_name(i->state), "online", link_online(c->a->link, i->id), "registered_ms",
-	                 api_time(i->created_ms), "joined_ms", api_time(i->joined_ms), "last_seen_ms", api_time(i->seen_ms),
-	                 "certificate_not_after_ms", api_time(i->certificate_ms), "revoked_ms", api_time(i->revoked_ms));
+	return json_pack("{s:o, s:s, s:s, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}", "id", api_id(i->id),
+	                 "type", i->type, "state", registry_state_name(i->state), "online", link_online(c->a->link, i->id),
+	                 "registered_ms", api_time(i->created_ms), "joined_ms", api_time(i->joined_ms), "last_seen_ms",
+	                 api_time(i->seen_ms), "certificate_not_after_ms", api_time(i->certificate_ms), "revoked_ms",
+	                 api_time(i->revoked_ms), "left_ms", api_time(i->left_ms), "left_why",
+	                 i->left_why[0] ? json_string(i->left_why) : json_null(), "revoked_by_ms", api_time(i->ending_ms),
+	                 "generation", (json_int_t)i->generation, "gaps", gaps_json(&i->gaps));
 }
 
 struct listing {
@@ -56,9 +66,20 @@ static enum hf_err find_device(struct api_call *c, struct registry_identity *i)
 enum hf_err api_device_get(struct api_call *c)
 {
 	struct registry_identity i;
+	int64_t since_ms = 0;
 	enum hf_err err = find_device(c, &i);
 
-	return err != HF_E_OK ? err : api_reply(c, 200, device_json(c, &i));
+	if (err == HF_E_OK)
+		err = alert_since(c->a->db, c->device, SESSION_STEPPED_BACK, &since_ms);
+	if (err != HF_E_OK)
+		return err;
+	json_t *doc = device_json(c, &i);
+
+	if (json_object_set_new(doc, "stepped_back_ms", api_time(since_ms)) != 0) {
+		json_decref(doc);
+		doc = NULL;
+	}
+	return api_reply(c, 200, doc);
 }
 
 /* --- revoke: answered once the broker has cut the session and dropped the queue ------------------------------------------- */
@@ -89,17 +110,11 @@ static void on_cut(void *ctx, enum hf_err err)
 
 static enum hf_err revoke_now(struct api_call *c, const struct registry_identity *i)
 {
-	int64_t now = i->revoked_ms ? i->revoked_ms : os_now_ms();
-	enum hf_err err = registry_set_state(c->a->db, c->a->facts, c->device, REGISTRY_REVOKED, 0, now);
-
-	if (err == HF_E_OK)
-		err = command_drop(c->a->db, c->a->facts, c->device);
-	if (err == HF_E_OK)
-		err = db_exec(c->a->db, DB_JOIN_END, DB_ARGS(db_id(c->device)), NULL);
-	session_forget(c->a->sessions, c->device);
-	if (err != HF_E_OK || i->revoked_ms)
-		return err; /* asked for once more: not a new act */
-	return audit_record(c->a->db, api_who(c), "device.revoked", c->device, i->type);
+	if (!i->revoked_ms)
+		return leave_by(c->a->sessions, c->device, LEAVE_REVOKED, api_who(c), os_now_ms());
+	facts_emit(c->a->facts, FACTS_RIGHTS,
+	           c->device); /* asked for once more: not a new act, but the broker is told again */
+	return HF_E_OK;
 }
 
 static enum hf_err revoke_start(struct api_call *c)
@@ -139,6 +154,89 @@ enum hf_err api_device_revoke(struct api_call *c)
 
 	return api_reply(c, confirmed ? 200 : 202,
 	                 json_pack("{s:o, s:s, s:b}", "id", api_id(c->device), "state", "revoked", "confirmed", confirmed));
+}
+
+/* --- terminate, deregister: answered once the message has left --------------------------------------------------------------- */
+
+static enum hf_err explain_leave(struct api_call *c, enum hf_err err)
+{
+	if (err == HF_E_STATE)
+		return api_refuse(c, err, "this device has not joined this server, or is being deregistered already");
+	if (err == HF_E_DENIED)
+		return api_refuse(c, err, "this device is revoked");
+	return err == HF_E_NOT_FOUND ? api_refuse(c, err, "there is no such device") : err;
+}
+
+/* 200 when the message is out and the device is connected, or has gone already; else 202. */
+static enum hf_err reply_told(struct api_call *c, bool told)
+{
+	struct registry_identity i;
+	enum hf_err err = registry_get(c->a->db, c->device, &i);
+	bool online = link_online(c->a->link, c->device);
+
+	if (err != HF_E_OK)
+		return err;
+	return api_reply(c, told && (online || i.state == REGISTRY_REVOKED) ? 200 : 202,
+	                 json_pack("{s:o, s:s, s:b, s:b, s:o}", "id", api_id(i.id), "state", registry_state_name(i.state),
+	                           "told", told, "online", online, "revoked_by_ms", api_time(i.ending_ms)));
+}
+
+/* The first call acts and sets the deadline; woken ones look whether the message has left. */
+static enum hf_err leave_and_wait(struct api_call *c, enum hf_err (*act)(struct api_call *c))
+{
+	bool told = false;
+	enum hf_err err = HF_E_OK;
+
+	if (c->http->deadline_ms == 0) {
+		c->http->deadline_ms = os_monotonic_ms() + TELL_MS;
+		err = explain_leave(c, act(c));
+	}
+	if (err == HF_E_OK)
+		err = leave_told(c->a->db, c->device, &told);
+	if (err != HF_E_OK)
+		return err;
+	if (told || os_monotonic_ms() >= c->http->deadline_ms)
+		return reply_told(c, told);
+	c->http->wake_mask = api_wake_bit(FACTS_DEVICE, c->device);
+	c->wait = true;
+	return HF_E_OK;
+}
+
+static enum hf_err terminate_now(struct api_call *c)
+{
+	return leave_terminate(c->a->sessions, c->device, api_who(c), os_now_ms());
+}
+
+enum hf_err api_device_terminate(struct api_call *c)
+{
+	return leave_and_wait(c, terminate_now);
+}
+
+static enum hf_err deregister_now(struct api_call *c)
+{
+	int64_t now = os_now_ms();
+
+	return leave_deregister(c->a->sessions, c->device, api_who(c), now + c->a->conf->deregister_s * 1000, now);
+}
+
+enum hf_err api_device_deregister(struct api_call *c)
+{
+	return leave_and_wait(c, deregister_now);
+}
+
+enum hf_err api_device_reset_counter(struct api_call *c)
+{
+	struct registry_identity i;
+	enum hf_err err = find_device(c, &i);
+
+	if (err == HF_E_OK)
+		err = session_reset_counter(c->a->sessions, c->device, api_who(c));
+	if (err == HF_E_STATE)
+		return api_refuse(c, err, "only a device that is registered or joined has a counter");
+	return err != HF_E_OK ? err
+	                      : api_reply(c, 200,
+	                                  json_pack("{s:o, s:I}", "id", api_id(c->device), "generation",
+	                                            (json_int_t)i.generation + 1));
 }
 
 /* --- joins -------------------------------------------------------------------------------------------------------------------- */

@@ -13,7 +13,7 @@ enum hf_err api_healthz(struct api_call *c)
 }
 
 struct numbers {
-	int64_t registered, joined, revoked, joins, alerts;
+	int64_t registered, joined, revoked, joins, alerts, gaps, missed, restored_ms;
 };
 
 static enum hf_err count_all(struct api_call *c, struct numbers *n)
@@ -27,6 +27,10 @@ static enum hf_err count_all(struct api_call *c, struct numbers *n)
 		err = registry_count(db, REGISTRY_REVOKED, &n->revoked);
 	if (err == HF_E_OK)
 		err = join_count(db, os_now_ms(), &n->joins);
+	if (err == HF_E_OK)
+		err = registry_gaps_sum(db, &n->gaps, &n->missed);
+	if (err == HF_E_OK)
+		err = alert_since(db, 0, LINK_RESTORED, &n->restored_ms);
 	return err == HF_E_OK ? alert_count(db, &n->alerts) : err;
 }
 
@@ -39,14 +43,14 @@ enum hf_err api_status(struct api_call *c)
 		return err;
 	return api_reply(
 		c, 200,
-		json_pack("{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:{s:b, s:I}, s:{s:I, s:I, s:I, s:I}, s:I, s:I}",
-	              "version", HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self), "name",
-	              c->a->conf->name, "sandbox", c->a->sandbox, "signer", "up", c->a->signer->watch.loop != NULL,
-	              "broker", "up", link_up(c->a->link), "database", "up", 1, "size_bytes",
-	              (json_int_t)db_size_bytes(c->a->db), "devices", "registered", (json_int_t)n.registered, "joined",
-	              (json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online",
-	              (json_int_t)link_online_count(c->a->link), "joins_pending", (json_int_t)n.joins, "alerts",
-	              (json_int_t)n.alerts));
+		json_pack(
+			"{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:{s:b, s:I, s:o}, s:{s:I, s:I, s:I, s:I}, s:I, s:I}",
+			"version", HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self), "name",
+			c->a->conf->name, "sandbox", c->a->sandbox, "signer", "up", c->a->signer->watch.loop != NULL, "broker",
+			"up", link_up(c->a->link), "database", "up", 1, "size_bytes", (json_int_t)db_size_bytes(c->a->db),
+			"restored_ms", api_time(n.restored_ms), "devices", "registered", (json_int_t)n.registered, "joined",
+			(json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online", (json_int_t)link_online_count(c->a->link),
+			"joins_pending", (json_int_t)n.joins, "alerts", (json_int_t)n.alerts));
 }
 
 static void metric(struct os_buf *b, const char *name, const char *labels, uint64_t value)
@@ -80,6 +84,11 @@ enum hf_err api_metrics(struct api_call *c)
 	metric(&b, "alerts_open", "", (uint64_t)n.alerts);
 	metric(&b, "messages_received_total", "", s->received);
 	metric(&b, "messages_repeated_total", "", s->repeated);
+	metric(&b, "messages_stepped_back_total", "", s->stepped_back);
+	metric(&b, "messages_unjudged_total", "", s->unjudged);
+	metric(&b, "device_gaps", "", (uint64_t)n.gaps);
+	metric(&b, "device_messages_missed", "", (uint64_t)n.missed);
+	metric(&b, "database_restored", "", n.restored_ms != 0);
 	metric(&b, "messages_sent_total", "", l->sent);
 	refusals(&b, l);
 	metric(&b, "broker_refused_total", "", l->broker_refused);

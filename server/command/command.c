@@ -150,9 +150,9 @@ enum hf_err command_expire(struct db *db, struct facts *f, int64_t now_ms)
 	return err != HF_E_OK || !any ? err : db_exec(db, DB_COMMAND_EXPIRE, DB_ARGS(db_int(now_ms)), NULL);
 }
 
-enum hf_err command_drop(struct db *db, struct facts *f, uint64_t device)
+enum hf_err command_drop(struct db *db, struct facts *f, uint64_t device, const char *why)
 {
-	enum hf_err err = db_exec(db, DB_COMMAND_DROP, DB_ARGS(db_id(device)), NULL);
+	enum hf_err err = db_exec(db, DB_COMMAND_DROP, DB_ARGS(db_id(device), db_bytes(hf_span_text(why))), NULL);
 
 	facts_emit(f, FACTS_COMMAND, device);
 	return err != HF_E_OK ? err : db_exec(db, DB_OUTBOX_DROP, DB_ARGS(db_id(device)), NULL);

@@ -44,9 +44,10 @@ HF_NODISCARD enum hf_err command_identified(struct session_cache *c, uint64_t de
                                             int64_t now_ms);
 /* Its message is about to leave. */
 HF_NODISCARD enum hf_err command_sent(struct db *db, struct facts *f, int64_t id, uint64_t device, int64_t now_ms);
-/* Ends those whose time has passed; ends all of a device. */
+/* Ends those whose time has passed; ends all of a device, and takes what waits for it out of the outbox. why stands where
+ * the answer would. */
 HF_NODISCARD enum hf_err command_expire(struct db *db, struct facts *f, int64_t now_ms);
-HF_NODISCARD enum hf_err command_drop(struct db *db, struct facts *f, uint64_t device);
+HF_NODISCARD enum hf_err command_drop(struct db *db, struct facts *f, uint64_t device, const char *why);
 
 /* Errors: NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err command_get(struct db *db, int64_t id, struct command *out);

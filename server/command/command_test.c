@@ -311,7 +311,7 @@ static void B1_dropped_with_its_device(void **state)
 
 	(void)state;
 	assert_int_equal(command_sent(stage.db, &stage.facts, sent, DEVICE_ID, 1), HF_E_OK);
-	assert_int_equal(command_drop(stage.db, &stage.facts, DEVICE_ID), HF_E_OK);
+	assert_int_equal(command_drop(stage.db, &stage.facts, DEVICE_ID, "the device left"), HF_E_OK);
 	assert_state(mine, "expired");
 	assert_state(sent, "unknown");
 	assert_state(others, "queued");

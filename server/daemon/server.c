@@ -5,6 +5,7 @@
 #include "account/account.h"
 #include "api/api.h"
 #include "audit/audit.h"
+#include "leave/leave.h"
 #include "port/openssl/openssl.h"
 #include "sandbox/sandbox.h"
 #include "type/type.h"
@@ -43,7 +44,8 @@ struct server {
 	struct hf_seal_key *access_key;
 	struct os_buf web_key, web_cert, broker_ca, server_key_base64;
 	char broker_name[CONF_TEXT_MAX + 8], first_name[CONF_TEXT_MAX];
-	char self_cert[8192], control_cert[8192], table_file[CONF_PATH_MAX];
+	char self_cert[8192], control_cert[8192];
+	char table_file[CONF_PATH_MAX], journal_file[CONF_PATH_MAX], mark_file[CONF_PATH_MAX];
 	bool signer_gone, turn_failed;
 	enum hf_err renewed; /* how the first of the two renewals ended */
 };
@@ -107,7 +109,8 @@ static void on_housekeeping(struct os_timer *t)
 	int64_t now = os_now_ms(), gone = 0;
 
 	if (failed("expire registrations", registry_expire(s->db, now, &gone)) ||
-	    failed("expire joins", join_expire(&s->sessions, now)) ||
+	    failed("expire joins", join_expire(&s->sessions, now)) || failed("mark the database", link_mark(s->link)) ||
+	    failed("end identities", leave_expire(&s->sessions, now)) ||
 	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
 	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
 		s->turn_failed = true; /* others have written in this turn: all of it goes back together */
@@ -344,16 +347,30 @@ static enum hf_err open_access(struct server *s, int signer_fd)
 	return err;
 }
 
+static struct link_files link_files(const struct server *s)
+{
+	return (struct link_files){s->table_file, s->journal_file, s->mark_file};
+}
+
+static enum hf_err compare(struct server *s)
+{
+	struct link_files files = link_files(s);
+
+	conf_place(s->conf, CONF_PLACE_BROKER_TABLE, s->table_file);
+	conf_place(s->conf, CONF_PLACE_BROKER_JOURNAL, s->journal_file);
+	conf_place(s->conf, CONF_PLACE_BROKER_MARK, s->mark_file);
+	return link_compare(&files, &s->sessions, os_now_ms());
+}
+
 static enum hf_err open_link(struct server *s)
 {
-	conf_place(s->conf, CONF_PLACE_BROKER_TABLE, s->table_file);
 	struct link_setup setup = {
 		/* Our own broker listens on the loopback address whatever else it listens on. */
 		.host = s->conf->broker == CONF_BROKER_EXTERNAL ? s->conf->broker_host : "127.0.0.1",
 		.broker_name = s->first_name,
 		.port = conf_mqtt_port(s->conf),
 		.broker_ca_pem = os_buf_cstr(&s->broker_ca),
-		.table_file = s->table_file,
+		.files = link_files(s),
 		.loop = &s->loop,
 		.db = s->db,
 		.facts = &s->facts,
@@ -435,7 +452,8 @@ static bool open_all(struct server *s, int signer_fd, int web_key_fd)
 	       !failed("read keys and certificates", open_files(s, web_key_fd)) &&
 	       !failed("open the database", open_database(s)) && !failed("read this server's identity", open_identity(s)) &&
 	       !failed("install profiles", type_install(s->db, os_now_ms())) &&
-	       !failed("make the first admin token", make_admin(s)) && !failed("commit", db_commit(s->db)) &&
+	       !failed("make the first admin token", make_admin(s)) &&
+	       !failed("compare the database with the broker's table", compare(s)) && !failed("commit", db_commit(s->db)) &&
 	       !failed("get an access certificate from the signer", open_access(s, signer_fd)) &&
 	       !failed("start the link", open_link(s)) && !failed("listen for HTTPS", open_http(s));
 }

@@ -224,6 +224,11 @@ void db_col_text(const struct db_rows *r, int col, char *out, size_t cap)
 	out[n] = 0;
 }
 
+int64_t db_changes(const struct db *db)
+{
+	return sqlite3_total_changes64(db->handle);
+}
+
 int64_t db_last_key(struct db *db)
 {
 	return sqlite3_last_insert_rowid(db->handle);

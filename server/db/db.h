@@ -75,6 +75,8 @@ HF_NODISCARD enum hf_err db_mark(struct db *db);
 HF_NODISCARD enum hf_err db_settle(struct db *db, bool keep);
 /* For tests: the n-th commit from now fails (1 = the next); 0 = none. */
 void db_fail_commit(struct db *db, unsigned n);
+/* Rows that were written since it was opened: has anything changed? */
+int64_t db_changes(const struct db *db);
 /* Bytes that the database takes. */
 int64_t db_size_bytes(struct db *db);
 

@@ -76,9 +76,39 @@ static void newer_schema_is_refused(void **state)
 	assert_int_equal(db_open(stage.path, &db, &why), HF_E_STATE);
 	assert_null(db);
 	assert_non_null(strstr(why, "newer"));
-	pragma("PRAGMA user_version = 1");
-	assert_int_equal(db_open(stage.path, &db, &why), HF_E_OK);
-	db_close(db);
+}
+
+/* A database of each earlier version, with a device in it, is brought up to date. */
+static void older_schemas_are_opened(void **state)
+{
+	static const struct {
+		int number;
+		const char *sql;
+	} migrations[] = {
+#define MIGRATION(number, sql) {(number), (sql)},
+#include "db/migrations.def"
+	};
+	const char *why = NULL;
+
+	(void)state;
+	for (size_t newest = 0; newest + 1 < COUNT(migrations); newest++) {
+		char version[64];
+
+		db_close(stage.db);
+		assert_int_equal(unlink(stage.path), 0);
+		for (size_t i = 0; i <= newest; i++)
+			pragma(migrations[i].sql);
+		pragma(
+			"INSERT INTO identity (id, kind, type, state, key, created_ms, sent) VALUES (7, 'device', 'box', 'joined', "
+			"x'01', 1, 16)");
+		(void)snprintf(version, sizeof version, "PRAGMA user_version = %d", migrations[newest].number);
+		pragma(version);
+		assert_int_equal(db_open(stage.path, &stage.db, &why), HF_E_OK);
+		struct db_rows r = db_select(stage.db, DB_IDENTITY_GET, DB_ARGS(db_id(7)));
+
+		assert_true(db_step(&r) && db_col_id(&r, 0) == 7);
+		assert_int_equal(db_finish(&r), HF_E_OK);
+	}
 }
 
 static void no_database(void **state)
@@ -278,10 +308,13 @@ static void every_query_is_prepared(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(opened_twice_is_migrated_once), CASE(newer_schema_is_refused),  CASE(no_database),
-		CASE(uncommitted_is_gone),           CASE(failed_commit_rolls_back), CASE(savepoint_undoes_one_handler),
-		CASE(sequences_sort_as_unsigned),    CASE(a_taken_key_is_told),      CASE(kinds_of_values),
-		CASE(W1_text_is_only_text),          CASE(misuse_is_an_error),       CASE(every_query_is_prepared),
+		CASE(opened_twice_is_migrated_once), CASE(newer_schema_is_refused),
+		CASE(older_schemas_are_opened),      CASE(no_database),
+		CASE(uncommitted_is_gone),           CASE(failed_commit_rolls_back),
+		CASE(savepoint_undoes_one_handler),  CASE(sequences_sort_as_unsigned),
+		CASE(a_taken_key_is_told),           CASE(kinds_of_values),
+		CASE(W1_text_is_only_text),          CASE(misuse_is_an_error),
+		CASE(every_query_is_prepared),
 	};
 
 	return cmocka_run_group_tests_name("db", tests, NULL, NULL);

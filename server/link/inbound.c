@@ -1,8 +1,9 @@
 /* link - a message comes in: topic, decode, drop own, side and state, sequence, signature, then its domain verb, in that order.
- * Uses: base wire peer os db telemetry type session join command. */
+ * Uses: base wire peer os db telemetry type session join leave command. */
 #include "link/link_internal.h"
 
 #include "command/command.h"
+#include "leave/leave.h"
 #include "peer/peer.h"
 #include "telemetry/telemetry.h"
 #include "type/type.h"
@@ -45,16 +46,26 @@ static enum hf_err on_data(struct link *l, struct session *s, const struct hf_wi
 	return telemetry_store(l->s.db, l->s.facts, s->identity.id, p, &sample);
 }
 
+static enum hf_err on_resign_req(struct link *l, struct session *s, const struct hf_wire_msg *m, int64_t now_ms)
+{
+	(void)m;
+	return leave_resigned(l->s.sessions, s, now_ms);
+}
+
+static enum hf_err on_deregister_req(struct link *l, struct session *s, const struct hf_wire_msg *m, int64_t now_ms)
+{
+	(void)m;
+	return leave_by(l->s.sessions, s->identity.id, LEAVE_DEREGISTERED, "device", now_ms);
+}
+
 struct inbound_row {
 	uint8_t type;
 	enum hf_err (*handle)(struct link *l, struct session *s, const struct hf_wire_msg *m, int64_t now_ms);
 };
 /* What a device may say to us; hf_peer_may_send has judged side and state before. */
 static const struct inbound_row inbound[] = {
-	{HF_WIRE_JOIN_REQ, on_join_req},
-	{HF_WIRE_HM_JOIN_REQ, on_hm_join_req},
-	{HF_WIRE_RESPONSE, on_response},
-	{HF_WIRE_DATA, on_data},
+	{HF_WIRE_JOIN_REQ, on_join_req}, {HF_WIRE_HM_JOIN_REQ, on_hm_join_req}, {HF_WIRE_RESPONSE, on_response},
+	{HF_WIRE_DATA, on_data},         {HF_WIRE_RESIGN_REQ, on_resign_req},   {HF_WIRE_DEREGISTER_REQ, on_deregister_req},
 };
 
 static const struct inbound_row *row_of(unsigned type)
@@ -63,6 +74,11 @@ static const struct inbound_row *row_of(unsigned type)
 		if (inbound[i].type == type)
 			return &inbound[i];
 	return NULL;
+}
+
+bool link_takes(unsigned type)
+{
+	return row_of(type) != NULL;
 }
 
 static void refuse(struct link *l, uint64_t device, enum hf_err err, const char *at)
@@ -140,7 +156,7 @@ void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload)
 		at = "sender";
 		err = session_get(l->s.sessions, m.sender_id, &s);
 	}
-	if (err == HF_E_OK && !hf_peer_may_send(m.type, HF_PEER_DEVICE, state_of(l, s)))
+	if (err == HF_E_OK && (s->identity.ending_ms || !hf_peer_may_send(m.type, HF_PEER_DEVICE, state_of(l, s))))
 		err = HF_E_STATE;
 	if (err == HF_E_OK && hf_peer_on_join_topic(m.type) && !session_may_join(s, now))
 		err = HF_E_BUSY; /* each would cost a signature and two rows */

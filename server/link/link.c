@@ -170,6 +170,7 @@ void link_turn_done(struct link *l, bool committed)
 {
 	l->failed = false;
 	l->profiles_changed |= !committed; /* it may have been read from what was undone */
+	link_mark_turn_done(l, committed);
 	link_outbox_turn_done(l, committed);
 	for (unsigned i = 0; i < LINK_CONNS; i++) {
 		if (!committed)

@@ -1,5 +1,5 @@
 /* link - the server at the broker: messages in, outbox and rights out, presence. Uses: base wire seal peer port/openssl os db facts
- * audit registry type telemetry session join command signer; libmosquitto. */
+ * audit registry type telemetry session join leave command signer; libmosquitto. */
 #ifndef LINK_H
 #define LINK_H
 #include "base/base.h"
@@ -11,11 +11,20 @@
 
 struct link;
 
+/* What lies beside the broker: the snapshot that it starts from, its journal, and our mark. */
+struct link_files {
+	const char *table, *journal, *mark;
+};
+/* Before link_start: is the database older than these files? Then it was restored from an old copy. Whoever the broker does not
+ * know any more was revoked since and stays out; messages and commands under way are given up; every device is behind (see
+ * registry.h); an alert is raised. Without an old copy nothing is changed. Errors: IO, MEMORY, DATABASE. */
+HF_NODISCARD enum hf_err link_compare(const struct link_files *f, struct session_cache *c, int64_t now_ms);
+
 struct link_setup {
 	const char *host, *broker_name; /* where to connect to; the name that its certificate must have */
 	unsigned port;
 	const char *broker_ca_pem; /* what the broker's certificate must hang on */
-	const char *table_file; /* the snapshot that the broker starts from */
+	struct link_files files;
 	struct os_loop *loop;
 	struct db *db;
 	struct facts *facts;
@@ -26,6 +35,8 @@ struct link_setup {
 	struct hf_seal_key *access_key;
 	const char *self_cert_pem, *control_cert_pem;
 };
+
+#define LINK_RESTORED "database-restored" /* the kind of the alert, of no device; see link_compare */
 
 struct link_counts {
 	uint64_t received, sent, refused[HF_E_COUNT_], broker_refused, broker_kicked, broker_lost, tables;
@@ -41,6 +52,9 @@ void link_stop(struct link *l);
 bool link_turn_failed(const struct link *l);
 /* After the turn: acknowledgements and messages leave, or are forgotten so that the broker sends again. */
 void link_turn_done(struct link *l, bool committed);
+
+/* Called once a second, inside a turn: moves the mark when the database has changed. Errors: DATABASE. */
+HF_NODISCARD enum hf_err link_mark(struct link *l);
 
 /* New certificates for the same key: used from the next connection on. Errors: CRYPTO; the old ones stay then. */
 HF_NODISCARD enum hf_err link_renew(struct link *l, const char *self_cert_pem, const char *control_cert_pem);

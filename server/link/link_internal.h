@@ -99,6 +99,8 @@ struct link {
 	struct link_presence *presence[LINK_PRESENCE_BUCKETS];
 	size_t present;
 	struct link_counts counts;
+	int64_t mark, changes; /* to be written after the commit, 0 = none; of the database when it was written last */
+	unsigned unmarked; /* calls of link_mark since */
 };
 
 /* conn.c */
@@ -125,6 +127,8 @@ void link_on_published(struct link_conn *c, int mid, bool taken);
 
 /* inbound.c */
 void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload);
+/* Is there a row for this type of message? */
+bool link_takes(unsigned type);
 /* outbox.c */
 void link_outbox_pump(struct link *l);
 void link_outbox_turn_done(struct link *l, bool committed);
@@ -142,6 +146,8 @@ void link_purge_next(struct link *l);
 void link_purge_on_up(struct link *l);
 void link_purge_on_timer(struct os_timer *t);
 void link_purge_stop(struct link *l);
+/* restored.c */
+void link_mark_turn_done(struct link *l, bool committed);
 /* link.c */
 void link_subscribe_events(struct link *l);
 /* presence.c */

@@ -76,6 +76,8 @@ static enum hf_err let_go(struct job *j, struct hf_span sig)
 		err = assemble(hf_span_of(j->message, j->len), sig, &out->message);
 	if (err == HF_E_OK)
 		err = take_off(l, j, &kept);
+	if (err == HF_E_OK && !j->command)
+		facts_emit(l->s.facts, FACTS_DEVICE, j->device); /* it was told something: who terminates waits for that */
 	if (err != HF_E_OK) {
 		os_buf_release(&out->message);
 		return err;

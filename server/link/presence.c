@@ -1,6 +1,7 @@
-/* link - who is connected, and what the broker refused: event lines of the plugin. Uses: base os db registry. */
+/* link - who is connected, and what the broker refused: event lines of the plugin. Uses: base os db registry leave. */
 #include "link/link_internal.h"
 
+#include "leave/leave.h"
 #include "registry/registry.h"
 
 #include <stdlib.h>
@@ -52,10 +53,12 @@ static void on_off(struct link *l, uint64_t id)
 {
 	struct link_presence **at = slot_of(l, id);
 
-	if (*at && --(*at)->count == 0) {
-		drop(l, at);
-		facts_emit(l->s.facts, FACTS_DEVICE, id);
-	}
+	if (!*at || --(*at)->count > 0)
+		return;
+	drop(l, at);
+	facts_emit(l->s.facts, FACTS_DEVICE, id);
+	if (leave_disconnected(l->s.sessions, id, os_now_ms()) != HF_E_OK)
+		l->failed = true;
 }
 
 static void on_kicked(struct link *l, uint64_t id)

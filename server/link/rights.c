@@ -92,8 +92,8 @@ static void push_all(struct link *l, struct push *p, int64_t generation)
 	os_buf_format(&p->file, "end %zu\n", p->count);
 	push_chunk(p);
 	if (p->failed || p->file.err != HF_E_OK ||
-	    os_replace_file(l->s.table_file, os_buf_span(&p->file), 0600) != HF_E_OK) {
-		os_log(OS_LOG_FAILED, "what=\"the broker's table could not be written\" file=%s", l->s.table_file);
+	    os_replace_file(l->s.files.table, os_buf_span(&p->file), 0600) != HF_E_OK) {
+		os_log(OS_LOG_FAILED, "what=\"the broker's table could not be written\" file=%s", l->s.files.table);
 		repush_later(l);
 		return;
 	}

@@ -60,8 +60,13 @@ static void load(const struct db_rows *r, struct registry_identity *i)
 		.generation = db_col_int(r, 11),
 		.sent = db_col_seq(r, 12),
 		.purged_ms = db_col_int(r, 14),
+		.left_ms = db_col_int(r, 15),
+		.ending_ms = db_col_int(r, 17),
+		.behind = db_col_int(r, 18) != 0,
+		.gaps = {db_col_int(r, 19), db_col_int(r, 20), db_col_int(r, 21), db_col_int(r, 22), db_col_id(r, 23)},
 	};
 	db_col_text(r, 2, i->type, sizeof i->type);
+	db_col_text(r, 16, i->left_why, sizeof i->left_why);
 	i->key_len = key.len <= sizeof i->key ? key.len : 0;
 	if (i->key_len > 0)
 		memcpy(i->key, key.ptr, i->key_len);
@@ -96,9 +101,46 @@ enum hf_err registry_set_state(struct db *db, struct facts *f, uint64_t id, enum
 	return HF_E_OK;
 }
 
-enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t reserved)
+enum hf_err registry_set_left(struct db *db, uint64_t id, const char *why, int64_t ending_ms, int64_t now_ms)
 {
-	return db_exec(db, DB_IDENTITY_SENT, DB_ARGS(db_seq(reserved), db_id(id)), NULL);
+	return db_exec(db, DB_IDENTITY_LEFT,
+	               DB_ARGS(db_int(now_ms), db_text(why), ending_ms ? db_int(ending_ms) : db_null(), db_id(id)), NULL);
+}
+
+enum hf_err registry_reset_counter(struct db *db, struct facts *f, uint64_t id)
+{
+	int64_t changes = 0;
+	enum hf_err err = db_exec(db, DB_IDENTITY_GENERATION, DB_ARGS(db_id(id)), &changes);
+
+	if (err == HF_E_OK && changes == 0)
+		err = HF_E_STATE;
+	if (err == HF_E_OK)
+		facts_emit(f, FACTS_DEVICE, id);
+	return err;
+}
+
+enum hf_err registry_set_gaps(struct db *db, uint64_t id, const struct registry_gaps *g)
+{
+	return db_exec(db, DB_IDENTITY_GAPS,
+	               DB_ARGS(db_int(g->count), db_int(g->unsized), db_int(g->missed),
+	                       g->last_ms ? db_int(g->last_ms) : db_null(), db_id(g->block), db_id(id)),
+	               NULL);
+}
+
+enum hf_err registry_gaps_sum(struct db *db, int64_t *count, int64_t *missed)
+{
+	DB_ROWS_SCOPED r = db_select(db, DB_GAPS_SUM, NULL, 0);
+
+	if (!db_step(&r))
+		return r.err != HF_E_OK ? r.err : HF_E_INTERNAL;
+	*count = db_col_int(&r, 0);
+	*missed = db_col_int(&r, 1);
+	return HF_E_OK;
+}
+
+enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t sent)
+{
+	return db_exec(db, DB_IDENTITY_SENT, DB_ARGS(db_seq(sent), db_id(id)), NULL);
 }
 
 enum hf_err registry_seen(struct db *db, uint64_t id, int64_t now_ms)

@@ -13,7 +13,15 @@
 enum registry_state { REGISTRY_STATES(REGISTRY_ENUM) REGISTRY_STATE_COUNT_ };
 enum registry_kind { REGISTRY_KINDS(REGISTRY_ENUM) REGISTRY_KIND_COUNT_ };
 
-enum { REGISTRY_TYPE_MAX = 64, REGISTRY_KEY_MAX = 640 };
+enum { REGISTRY_TYPE_MAX = 64, REGISTRY_KEY_MAX = 640, REGISTRY_WHY_MAX = 64 };
+
+/* What a device said and we never heard; see session/gap.h for the rule. */
+struct registry_gaps {
+	int64_t count, unsized; /* occasions; of these, how many look like a restart: their size is not known */
+	int64_t missed; /* the least number of messages that explains the others */
+	int64_t last_ms; /* 0 = never */
+	uint64_t block; /* the id up to which the device has reserved, as far as we can tell; 0 = not known */
+};
 
 struct registry_identity {
 	uint64_t id, controller; /* controller: the server that it joined, or 0 */
@@ -24,8 +32,13 @@ struct registry_identity {
 	size_t key_len;
 	int64_t created_ms, expires_ms, joined_ms, revoked_ms, purged_ms, seen_ms,
 		certificate_ms; /* 0 = never; certificate_ms: its end */
-	int64_t generation; /* of its counter, see reset */
-	uint64_t sent; /* reserved sequence ids towards it */
+	int64_t left_ms; /* when it left us last; 0 = never, or it has joined again */
+	char left_why[REGISTRY_WHY_MAX];
+	int64_t ending_ms; /* it is being deregistered: revoked at this time at the latest; 0 = it is not */
+	int64_t generation; /* of its counter, see registry_reset_counter */
+	uint64_t sent; /* the last sequence id that was used towards it */
+	bool behind; /* our database was restored from an older copy, and we have not heard of it since */
+	struct registry_gaps gaps;
 };
 
 const char *registry_state_name(enum registry_state s);
@@ -38,7 +51,16 @@ HF_NODISCARD enum hf_err registry_get(struct db *db, uint64_t id, struct registr
 /* Changes the state (and with JOINED the controller), tells RIGHTS and DEVICE. Errors: NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err registry_set_state(struct db *db, struct facts *f, uint64_t id, enum registry_state state,
                                             uint64_t controller, int64_t now_ms);
-HF_NODISCARD enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t reserved);
+/* Notes how it left; ending_ms: as in the struct, 0 = not. */
+HF_NODISCARD enum hf_err registry_set_left(struct db *db, uint64_t id, const char *why, int64_t ending_ms,
+                                           int64_t now_ms);
+/* Begins a new generation of the counter with which the device numbers what it says. Errors: STATE (not registered, not
+ * joined), DATABASE. */
+HF_NODISCARD enum hf_err registry_reset_counter(struct db *db, struct facts *f, uint64_t id);
+HF_NODISCARD enum hf_err registry_set_gaps(struct db *db, uint64_t id, const struct registry_gaps *g);
+/* Over all devices: occasions, and messages. */
+HF_NODISCARD enum hf_err registry_gaps_sum(struct db *db, int64_t *count, int64_t *missed);
+HF_NODISCARD enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t sent);
 HF_NODISCARD enum hf_err registry_seen(struct db *db, uint64_t id, int64_t now_ms);
 HF_NODISCARD enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms,
                                               int64_t not_after_ms);

@@ -1,6 +1,8 @@
-/* session - devices in RAM. Uses: base wire seal peer port/openssl os db facts registry. */
-#include "session/session.h"
+/* session - devices in RAM. Uses: base wire seal peer port/openssl os db facts audit alert registry. */
+#include "session/session_internal.h"
 
+#include "alert/alert.h"
+#include "audit/audit.h"
 #include "os/os.h"
 #include "peer/peer.h"
 #include "port/openssl/openssl.h"
@@ -98,6 +100,16 @@ static enum hf_err load_window(struct session_cache *c, struct session *s)
 	return r.err;
 }
 
+static enum hf_err load_heard(struct session_cache *c, struct session *s)
+{
+	DB_ROWS_SCOPED r =
+		db_select(c->db, DB_INBOUND_HIGHEST, DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation)));
+
+	if (db_step(&r) && !db_col_null(&r, 0))
+		s->heard = db_col_seq(&r, 0);
+	return r.err;
+}
+
 static enum hf_err load(struct session_cache *c, uint64_t id, struct session *s)
 {
 	enum hf_err err = registry_get(c->db, id, &s->identity);
@@ -111,6 +123,8 @@ static enum hf_err load(struct session_cache *c, uint64_t id, struct session *s)
 	err = hf_openssl_public_der(hf_span_of(s->identity.key, s->identity.key_len), &s->key);
 	if (err == HF_E_OK)
 		err = load_window(c, s);
+	if (err == HF_E_OK)
+		err = load_heard(c, s);
 	hf_seal_counter_resume(&s->counter, s->identity.sent);
 	return err;
 }
@@ -140,23 +154,59 @@ enum hf_err session_get(struct session_cache *c, uint64_t id, struct session **o
 	return HF_E_OK;
 }
 
-/* Was exactly this taken before? Then it is a redelivery, not an attack; either way it is not done again. */
-static enum hf_err repeated(struct session_cache *c, const struct session *s, const struct hf_wire_msg *m)
+/* Was exactly this taken, in this generation or an earlier one? */
+static enum hf_err find_same(struct session_cache *c, const struct session *s, const struct hf_wire_msg *m,
+                             int64_t *same)
+{
+	return db_get_int(c->db, DB_INBOUND_SAME,
+	                  DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation), db_seq(m->sequence_id),
+	                          db_int(m->type), db_bytes(m->token)),
+	                  0, same);
+}
+
+static bool may_judge(struct session_cache *c, struct session *s, int64_t now_ms)
+{
+	if (now_ms - s->proofs_ms >= SESSION_PROOFS_MS || now_ms < s->proofs_ms) {
+		s->proofs_ms = now_ms;
+		s->proofs = 0;
+	}
+	c->counts.unjudged += s->proofs >= SESSION_PROOFS;
+	return s->proofs++ < SESSION_PROOFS;
+}
+
+/* An id that lies behind, and a message that we never took: only the holder of the key can have signed it. */
+static enum hf_err judge_replay(struct session_cache *c, struct session *s, const struct hf_wire_msg *m,
+                                const struct hf_wire_covered *covered, int64_t now_ms)
+{
+	int64_t since_ms = 0;
+	enum hf_err err = HF_E_OK;
+
+	c->counts.refused_replay++;
+	if (!hf_peer_on_join_topic(m->type)) /* that may have been overtaken */
+		err = alert_since(c->db, s->identity.id, SESSION_STEPPED_BACK, &since_ms);
+	if (err != HF_E_OK || since_ms != 0 || hf_peer_on_join_topic(m->type) || !may_judge(c, s, now_ms) ||
+	    hf_seal_verify(c->crypto, s->key, covered->piece, 2, m->signature) != HF_E_OK)
+		return err;
+	c->counts.stepped_back++;
+	return alert_raise(
+		c->db, c->facts, s->identity.id, SESSION_STEPPED_BACK,
+		"it repeats sequence ids: its store went back in time, or there are two of it. If it was restored "
+		"or reset: holdfast device reset-counter. If it may be a clone: holdfast device revoke");
+}
+
+/* An id that is used or too old: a redelivery of what was taken, or a replay. Either way it is not done again. */
+static enum hf_err repeated(struct session_cache *c, struct session *s, const struct hf_wire_msg *m,
+                            const struct hf_wire_covered *covered, int64_t now_ms)
 {
 	int64_t same = 0;
-	enum hf_err err = db_get_int(c->db, DB_INBOUND_SAME,
-	                             DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation), db_seq(m->sequence_id),
-	                                     db_int(m->type), db_bytes(m->token)),
-	                             0, &same);
+	enum hf_err err = find_same(c, s, m, &same);
 
+	if (err == HF_E_OK && same == 0)
+		err = judge_replay(c, s, m, covered, now_ms);
 	if (err != HF_E_OK)
 		return err;
-	if (same == 0) {
-		c->counts.refused_replay++;
-		return HF_E_REPLAY;
-	}
-	c->counts.repeated++;
-	return HF_E_EXISTS;
+	c->counts.repeated += same != 0;
+	return same != 0 ? HF_E_EXISTS : HF_E_REPLAY;
 }
 
 /* A device that talks all the time is written down now and then only. */
@@ -170,13 +220,35 @@ static enum hf_err seen(struct session_cache *c, struct session *s, int64_t now_
 	return registry_seen(c->db, s->identity.id, now_ms);
 }
 
+/* What RAM keeps of a message that was taken; its gaps go to the database when they changed. */
+static enum hf_err note(struct session_cache *c, struct session *s, const struct hf_wire_msg *m, int64_t now_ms)
+{
+	bool gaps = session_gap_heard(s, m->sequence_id, now_ms);
+
+	touch(c, s);
+	if (!hf_peer_on_join_topic(m->type))
+		hf_seal_window_mark(&s->window, m->sequence_id);
+	if (m->sequence_id > s->heard)
+		s->heard = m->sequence_id;
+	s->identity.behind = false;
+	c->counts.received++;
+	enum hf_err err = gaps ? registry_set_gaps(c->db, s->identity.id, &s->identity.gaps) : HF_E_OK;
+
+	return err == HF_E_OK ? seen(c, s, now_ms) : err;
+}
+
 enum hf_err session_receive(struct session_cache *c, struct session *s, const struct hf_wire_msg *m,
                             const struct hf_wire_covered *covered, int64_t now_ms)
 {
+	int64_t same = 0;
 	enum hf_err err = hf_seal_window_judge(&s->window, m->sequence_id);
 
 	if (err == HF_E_REPLAY)
-		return repeated(c, s, m);
+		return repeated(c, s, m, covered, now_ms);
+	if (err == HF_E_OK && s->identity.generation > 0)
+		err = find_same(c, s, m, &same);
+	if (same != 0)
+		return repeated(c, s, m, covered, now_ms);
 	if (err == HF_E_OK)
 		err = hf_seal_verify(c->crypto, s->key, covered->piece, 2, m->signature);
 	if (err == HF_E_SIGNATURE)
@@ -187,12 +259,24 @@ enum hf_err session_receive(struct session_cache *c, struct session *s, const st
 	              DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation), db_seq(m->sequence_id),
 	                      db_int(m->type), db_bytes(m->token), db_int(now_ms)),
 	              NULL);
-	if (err != HF_E_OK)
-		return err;
-	touch(c, s);
-	hf_seal_window_mark(&s->window, m->sequence_id);
-	c->counts.received++;
-	return seen(c, s, now_ms);
+	if (err == HF_E_EXISTS) /* a join request, which the window does not know */
+		return repeated(c, s, m, covered, now_ms);
+	return err == HF_E_OK ? note(c, s, m, now_ms) : err;
+}
+
+bool session_asked_last(const struct session *s)
+{
+	return s->heard > s->window.high;
+}
+
+enum hf_err session_reset_counter(struct session_cache *c, uint64_t id, const char *who)
+{
+	enum hf_err err = registry_reset_counter(c->db, c->facts, id);
+
+	session_forget(c, id);
+	if (err == HF_E_OK)
+		err = alert_clear_kind(c->db, c->facts, id, SESSION_STEPPED_BACK, who);
+	return err == HF_E_OK ? audit_record(c->db, who, "device.counter-reset", id, "") : err;
 }
 
 bool session_may_join(struct session *s, int64_t now_ms)
@@ -223,12 +307,15 @@ enum hf_err session_say(struct session_cache *c, struct session *s, struct hf_wi
 {
 	static uint8_t message[HF_WIRE_SEND_MAX];
 	struct hf_wr w = hf_wr_of(message, sizeof message);
-	bool must_store = false;
-	enum hf_err err = hf_seal_counter_take(&s->counter, s->window.high, &m->sequence_id, &must_store);
+	bool reserve = false; /* nothing need be reserved: the id is stored with the message */
+	uint64_t above = s->heard > s->counter.last ? s->heard : s->counter.last;
+	enum hf_err err =
+		hf_seal_counter_take(&s->counter, s->identity.behind ? above + SESSION_FAR : above, &m->sequence_id, &reserve);
 
 	touch(c, s);
-	if (err == HF_E_OK && must_store)
-		err = registry_set_sent(c->db, s->identity.id, s->counter.reserved);
+	s->identity.behind = false;
+	if (err == HF_E_OK)
+		err = registry_set_sent(c->db, s->identity.id, m->sequence_id);
 	if (err != HF_E_OK)
 		return err;
 	m->version = HF_WIRE_V5;
