@@ -20,9 +20,9 @@ enum {
 static const char help[] =
 	"Usage: fill DATABASE < LINES\n"
 	"A line: ID COUNT TYPE STATE CONTROLLER KEY. COUNT devices, the first with this id (16 hex digits), the next with "
-    "the\n"
+	"the\n"
 	"id after it. STATE: registered or joined; CONTROLLER: the server's id, or 0. KEY: DER SubjectPublicKeyInfo in "
-    "hex; as\n"
+	"hex; as\n"
 	"no two devices may have the same, each further one gets another public exponent: such a device has a key of the\n"
 	"right size and nobody who could use it.\n";
 

@@ -9,7 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TOKEN_MAX = 4096, REPLY_MAX = 64 << 20, CONNECT_MS = 10000, REPLY_MS = 60000 };
+enum {
+	TOKEN_MAX = 4096,
+	REPLY_MAX = 64 << 20,
+	CONNECT_MS = 10000,
+	REPLY_MS = 60000,
+	REFUSAL_MAX = 65536,
+	SILENCE_S = 120
+};
 
 void cli_json_drop(json_t **doc)
 {
@@ -85,6 +92,10 @@ static enum cli_exit fail_transport(struct cli_api *api, CURLcode result)
 {
 	const char *url = api->target.url, *ca = api->target.ca;
 
+	if (result == CURLE_ABORTED_BY_CALLBACK)
+		return cli_fail(CLI_REFUSED, "stopped before the end");
+	if (api->patient && result != CURLE_PEER_FAILED_VERIFICATION)
+		return CLI_UNREACHABLE;
 	switch ((int)result) {
 	case CURLE_COULDNT_CONNECT: return fail_connect(api);
 	case CURLE_COULDNT_RESOLVE_HOST:
@@ -106,6 +117,8 @@ static enum cli_exit fail_status(struct cli_api *api, const json_t *doc)
 {
 	const char *message = json_string_value(json_object_get(doc, "message"));
 
+	if (api->patient && (api->status >= 500 || api->status == 429))
+		return CLI_UNREACHABLE;
 	if (api->status == 401)
 		return cli_fail(CLI_REFUSED, "%s (token file: %s)", message ? message : "a valid token is required",
 		                *api->target.token_file ? api->target.token_file : "none given");
@@ -145,6 +158,12 @@ static enum cli_exit take_reply(struct cli_api *api, struct os_buf *reply, json_
 	return code;
 }
 
+static int on_progress(void *ctx, curl_off_t down_all, curl_off_t down, curl_off_t up_all, curl_off_t up)
+{
+	(void)ctx, (void)down_all, (void)down, (void)up_all, (void)up;
+	return cli_stopped();
+}
+
 static void prepare(struct cli_api *api, const char *method, const char *url, long wait_ms, struct os_buf *reply)
 {
 	CURL *c = api->curl;
@@ -157,6 +176,9 @@ static void prepare(struct cli_api *api, const char *method, const char *url, lo
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
 	curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, REPLY_MS + wait_ms);
+	curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, reply);
 	if (*api->target.ca)
@@ -189,6 +211,58 @@ enum cli_exit cli_call(struct cli_api *api, const char *method, const char *path
 	free(text);
 	json_decref(body);
 	return code == CLI_DONE ? take_reply(api, &reply, out) : code;
+}
+
+struct stream {
+	struct cli_api *api;
+	bool (*take)(void *ctx, const char *text, size_t len);
+	void *ctx;
+	struct os_buf refusal;
+	bool broken; /* by take */
+};
+
+static size_t on_stream(char *ptr, size_t size, size_t count, void *ctx)
+{
+	struct stream *s = ctx;
+	size_t len = size * count;
+
+	(void)curl_easy_getinfo(s->api->curl, CURLINFO_RESPONSE_CODE, &s->api->status);
+	if (s->api->status != 200) {
+		os_buf_put(&s->refusal, hf_span_of(ptr, len));
+		return s->refusal.err == HF_E_OK ? len : 0;
+	}
+	s->broken = !s->take(s->ctx, ptr, len);
+	return s->broken ? 0 : len;
+}
+
+enum cli_exit cli_stream(struct cli_api *api, const char *path, bool (*take)(void *ctx, const char *text, size_t len),
+                         void *ctx)
+{
+	struct stream s = {.api = api, .take = take, .ctx = ctx, .refusal = os_buf_of(REFUSAL_MAX)};
+	char url[CLI_PATH_MAX + sizeof api->target.url];
+	struct curl_slist *headers = api->authorization ? curl_slist_append(NULL, api->authorization) : NULL;
+
+	(void)snprintf(url, sizeof url, "%s%s", api->target.url, path);
+	prepare(api, "GET", url, 0, &s.refusal);
+	curl_easy_setopt(api->curl, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(api->curl, CURLOPT_WRITEFUNCTION, on_stream);
+	curl_easy_setopt(api->curl, CURLOPT_WRITEDATA, &s);
+	curl_easy_setopt(api->curl, CURLOPT_TIMEOUT_MS, 0L);
+	curl_easy_setopt(api->curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+	curl_easy_setopt(api->curl, CURLOPT_LOW_SPEED_TIME, (long)SILENCE_S);
+	CURLcode result = curl_easy_perform(api->curl);
+	enum cli_exit code = CLI_DONE;
+
+	(void)curl_easy_getinfo(api->curl, CURLINFO_RESPONSE_CODE, &api->status);
+	curl_slist_free_all(headers);
+	if (s.broken)
+		code = CLI_REFUSED;
+	else if (result != CURLE_OK)
+		code = fail_transport(api, result);
+	else if (api->status != 200)
+		code = take_reply(api, &s.refusal, NULL);
+	os_buf_release(&s.refusal);
+	return code;
 }
 
 enum cli_exit cli_call_once(const struct cli_args *a, const char *method, const char *path, json_t *body, json_t **out)

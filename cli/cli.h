@@ -86,8 +86,15 @@ void cli_print_list(const struct cli_args *a, const json_t *doc, const char *mem
 /* Asks for the word yes on the terminal. CLI_DONE: go on (also with --yes); CLI_REFUSED: no; CLI_USAGE: no terminal
  * and no --yes. */
 enum cli_exit cli_confirm(const struct cli_args *a, const char *question);
-/* "10m" ago, or a UTC time, to ms since 1970. Errors: TEXT. */
+/* "10m" or "-10m" ago, a date or time of RFC 3339 (UTC unless it names a zone), or a number of ms since 1970. Errors: TEXT. */
 HF_NODISCARD enum hf_err cli_time_parse(const char *text, int64_t now_ms, int64_t *out_ms);
+/* Appends ?NAME_ms= for a time option that is given. Prints a sentence and returns CLI_USAGE. */
+enum cli_exit cli_time_query(const struct cli_args *a, enum cli_option o, int64_t now_ms, char path[CLI_PATH_MAX]);
+/* From now on SIGINT, SIGTERM, SIGHUP and a reader that is gone only make cli_stopped true; calls under way then end. */
+void cli_stop_on_signals(void);
+bool cli_stopped(void);
+/* Sleeps, or less when a signal comes. */
+void cli_pause(long ms);
 /* dir/name into out. Errors: TOO_BIG. */
 HF_NODISCARD enum hf_err cli_file(char out[CLI_PATH_MAX], const char *dir, const char *name);
 
@@ -113,6 +120,7 @@ struct cli_api {
 	void *curl;
 	char *authorization; /* "Authorization: Bearer ...", or NULL */
 	long status; /* HTTP status of the last answer */
+	bool patient; /* a server that is away, or cannot just now, is CLI_UNREACHABLE without a sentence */
 };
 enum cli_exit cli_api_open(const struct cli_args *a, struct cli_api *out);
 void cli_api_close(struct cli_api *api);
@@ -127,6 +135,10 @@ enum cli_exit cli_call(struct cli_api *api, const char *method, const char *path
                        json_t **out);
 /* Open, one call, close. */
 enum cli_exit cli_call_once(const struct cli_args *a, const char *method, const char *path, json_t *body, json_t **out);
+/* GET whose answer may be of any length: take gets it as it comes, and returns false to break off. Nothing is taken of an answer that
+ * is no 200; for that, and when it breaks off, a sentence is printed (none if take broke it off). */
+enum cli_exit cli_stream(struct cli_api *api, const char *path, bool (*take)(void *ctx, const char *text, size_t len),
+                         void *ctx);
 /* A path from fmt, where every %s is percent-encoded; NULL when it is too long. */
 char *cli_path(char out[CLI_PATH_MAX], const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends ?name=value or &name=value, encoded; does nothing for value NULL. */

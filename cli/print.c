@@ -1,4 +1,4 @@
-/* cli - sentences, tables, times, questions. Uses: base, os; jansson. */
+/* cli - sentences, tables, questions. Uses: base, os; jansson. */
 #include "cli/cli.h"
 #include "os/os.h"
 
@@ -82,7 +82,7 @@ struct unit {
 static void put_ago(int64_t ms, char out[CLI_CELL_MAX])
 {
 	static const struct unit units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
-	int64_t s = (os_now_ms() - ms) / 1000, size = s < 0 ? -s : s;
+	int64_t s = os_now_ms() / 1000 - ms / 1000, size = s < 0 ? -s : s; /* ms may be anything */
 	size_t i = 0;
 
 	while (i + 1 < sizeof units / sizeof units[0] && size < 2 * units[i].seconds)
@@ -188,38 +188,4 @@ enum cli_exit cli_confirm(const struct cli_args *a, const char *question)
 	if (!fgets(answer, sizeof answer, stdin) || strcmp(answer, "yes\n") != 0)
 		return cli_fail(CLI_REFUSED, "nothing was changed");
 	return CLI_DONE;
-}
-
-/* "90s": a number and a unit, ago. */
-static bool parse_ago(const char *text, int64_t now_ms, int64_t *out_ms)
-{
-	static const char names[] = "smhd";
-	static const int64_t seconds[] = {1, 60, 3600, 86400};
-	size_t len = strlen(text);
-	const char *unit = len > 1 ? strchr(names, text[len - 1]) : NULL;
-	uint64_t n;
-
-	if (!unit || hf_dec_parse(hf_span_of(text, len - 1), &n) != HF_E_OK || n > UINT32_MAX)
-		return false;
-	*out_ms = now_ms - (int64_t)n * seconds[unit - names] * 1000;
-	return true;
-}
-
-enum hf_err cli_time_parse(const char *text, int64_t now_ms, int64_t *out_ms)
-{
-	static const char *const forms[] = {"%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M",
-	                                    "%Y-%m-%d"};
-
-	if (parse_ago(text, now_ms, out_ms))
-		return HF_E_OK;
-	for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
-		struct tm tm = {0};
-		const char *end = strptime(text, forms[i], &tm);
-
-		if (!end || (*end && strcmp(end, "Z") != 0))
-			continue;
-		*out_ms = (int64_t)timegm(&tm) * 1000;
-		return HF_E_OK;
-	}
-	return HF_E_TEXT;
 }

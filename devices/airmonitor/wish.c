@@ -49,7 +49,8 @@ int airmonitor_wish_leave(const struct airmonitor_options *options)
 	if (err == HF_E_OK)
 		(void)fprintf(stderr, "airmonitor: %s is refused: %s\n", wish, answer.text);
 	else if (err == HF_E_EXPIRED)
-		(void)fprintf(stderr, "airmonitor: the one that runs on %s does not answer; it will %s once it does\n", dir, wish);
+		(void)fprintf(stderr, "airmonitor: the one that runs on %s does not answer; it will %s once it does\n", dir,
+		              wish);
 	else if (err == HF_E_NOT_FOUND)
 		(void)fprintf(stderr, "airmonitor: %s holds no device\n", dir);
 	else

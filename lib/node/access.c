@@ -164,8 +164,7 @@ static void fail(struct hf_node *n, enum hf_err why)
 
 	n->renewing = false;
 	n->renew_ms = n->now_ms + wait_ms;
-	hf_node_tell(n,
-	             &(struct hf_node_event){.kind = HF_NODE_RENEW_FAILED, .err = why, .id = n->id, .wait_ms = wait_ms});
+	hf_node_tell(n, &(struct hf_node_event){.kind = HF_NODE_RENEW_FAILED, .err = why, .id = n->id, .wait_ms = wait_ms});
 }
 
 /* A clock that says at once that the new one is due, too, is wrong. And a broker that refuses it, too, brings us back

@@ -75,8 +75,9 @@ enum hf_err hf_node_do_part(struct hf_node *n)
 	if (err == HF_E_OK)
 		err = hf_node_post(n, &m, &n->ticket);
 	if (err == HF_E_OK)
-		hf_node_tell(n, &(struct hf_node_event){
-							.kind = HF_NODE_LEAVING, .id = n->server, .text = resigns ? "resign" : "deregister"});
+		hf_node_tell(n, &(struct hf_node_event){.kind = HF_NODE_LEAVING,
+		                                        .id = n->server,
+		                                        .text = resigns ? "resign" : "deregister"});
 	return err;
 }
 
@@ -85,8 +86,8 @@ enum hf_err hf_node_do_part_later(struct hf_node *n)
 	int64_t wait_ms = hf_node_backoff_ms(n, n->join_tries++, RETRY_MS, RETRY_MAX_MS);
 
 	n->deadline_ms = n->now_ms + wait_ms;
-	hf_node_tell(n, &(struct hf_node_event){
-						.kind = HF_NODE_LEAVE_FAILED, .err = n->why, .id = n->server, .wait_ms = wait_ms});
+	hf_node_tell(
+		n, &(struct hf_node_event){.kind = HF_NODE_LEAVE_FAILED, .err = n->why, .id = n->server, .wait_ms = wait_ms});
 	return HF_E_OK;
 }
 
@@ -139,7 +140,9 @@ enum hf_err hf_node_take_deregister(struct hf_node *n, const struct hf_wire_msg 
 
 static const char *whose_wish(const struct hf_node *n)
 {
-	return n->before == HF_NODE_S_PARTING ? "own wish" : n->before == HF_NODE_S_NEW ? "earlier" : "the server's command";
+	return n->before == HF_NODE_S_PARTING ? "own wish"
+	       : n->before == HF_NODE_S_NEW   ? "earlier"
+	                                      : "the server's command";
 }
 
 enum hf_err hf_node_do_quit(struct hf_node *n)
@@ -147,8 +150,8 @@ enum hf_err hf_node_do_quit(struct hf_node *n)
 	hf_node_forget_requests(n);
 	hf_node_queue_drop(n);
 	n->join_tries = 0;
-	hf_node_tell(n, &(struct hf_node_event){
-						.kind = HF_NODE_LEFT, .err = n->why, .id = n->server, .text = whose_wish(n)});
+	hf_node_tell(n,
+	             &(struct hf_node_event){.kind = HF_NODE_LEFT, .err = n->why, .id = n->server, .text = whose_wish(n)});
 	return HF_E_OK;
 }
 
@@ -193,8 +196,8 @@ enum hf_err hf_node_do_wipe(struct hf_node *n)
 	enum hf_err err = erase_items(n);
 
 	if (err == HF_E_OK)
-		hf_node_tell(n, &(struct hf_node_event){
-							.kind = HF_NODE_DEREGISTERED, .err = n->why, .id = id, .text = whose_wish(n)});
+		hf_node_tell(
+			n, &(struct hf_node_event){.kind = HF_NODE_DEREGISTERED, .err = n->why, .id = id, .text = whose_wish(n)});
 	return err;
 }
 

@@ -295,8 +295,7 @@ TEST(registration_survives_every_store_fault)
 
 TEST(registration_without_a_part_is_refused_not_reset)
 {
-	static const enum hf_node_item parts[] = {HF_NODE_ITEM_IDENTITY_KEY, HF_NODE_ITEM_SERVER_KEY,
-	                                          HF_NODE_ITEM_ACCESS};
+	static const enum hf_node_item parts[] = {HF_NODE_ITEM_IDENTITY_KEY, HF_NODE_ITEM_SERVER_KEY, HF_NODE_ITEM_ACCESS};
 
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		begin();

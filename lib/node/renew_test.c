@@ -28,10 +28,9 @@ static void still_joined(void)
 	CHECK_EQ(h.joins, 1);
 	CHECK_EQ(h.bad_pairs, 0);
 	CHECK_EQ(h.reused, 0);
-	hf_fake_home_send(&h,
-	                  (struct hf_wire_msg){
-						  .type = HF_WIRE_ACTION, .token = hf_span_text("t"), .action = {.action_id = LED_ON}},
-	                  h.server_key);
+	hf_fake_home_send(
+		&h, (struct hf_wire_msg){.type = HF_WIRE_ACTION, .token = hf_span_text("t"), .action = {.action_id = LED_ON}},
+		h.server_key);
 	hf_fake_home_run(&h, 1);
 	CHECK_EQ(h.actions, before + 1);
 }

@@ -70,9 +70,12 @@ struct handler_row {
 };
 
 static const struct handler_row handlers[] = {
-	{HF_WIRE_RESPONSE, hf_node_take_response}, {HF_WIRE_HM_JOIN_RESP, hf_node_take_value},
-	{HF_WIRE_ACTION, hf_node_take_action},     {HF_WIRE_DATA, hf_node_take_data},
-	{HF_WIRE_ID_REQ, hf_node_take_id_req},     {HF_WIRE_TERMINATE_CMD, hf_node_take_terminate},
+	{HF_WIRE_RESPONSE, hf_node_take_response},
+	{HF_WIRE_HM_JOIN_RESP, hf_node_take_value},
+	{HF_WIRE_ACTION, hf_node_take_action},
+	{HF_WIRE_DATA, hf_node_take_data},
+	{HF_WIRE_ID_REQ, hf_node_take_id_req},
+	{HF_WIRE_TERMINATE_CMD, hf_node_take_terminate},
 	{HF_WIRE_DEREGISTER_CMD, hf_node_take_deregister},
 };
 

@@ -7,6 +7,8 @@
 #include "http/http.h"
 #include "keyex/keyex.h"
 #include "link/link.h"
+#include "upkeep/upkeep.h"
+#include "worker/worker.h"
 
 /* What the routes work on; the daemon fills it in. */
 struct api {
@@ -19,6 +21,8 @@ struct api {
 	struct link *link;
 	struct keyex *keyex;
 	struct http *http;
+	struct worker *worker;
+	const struct upkeep *upkeep;
 	struct command_limits commands;
 	const char *broker_name; /* as KeyEx tells it to devices: host, or host:port when it is not 8883 */
 	const char *server_key_base64; /* of our PEM public key */
@@ -31,6 +35,8 @@ struct api {
 	struct os_timer wake;
 	uint64_t wake_mask;
 	uint64_t turns_failed;
+	unsigned exports; /* under way */
+	uint64_t exports_refused;
 };
 
 /* Fills in the routes, allow and ctx of setup, and follows facts. */

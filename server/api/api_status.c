@@ -4,6 +4,7 @@
 #include "alert/alert.h"
 #include "join/join.h"
 #include "registry/registry.h"
+#include "telemetry/telemetry.h"
 
 enum { METRICS_MAX = 65536 };
 
@@ -34,23 +35,37 @@ static enum hf_err count_all(struct api_call *c, struct numbers *n)
 	return err == HF_E_OK ? alert_count(db, &n->alerts) : err;
 }
 
+static json_t *database_json(struct api_call *c, const struct numbers *n, int64_t oldest_ms)
+{
+	const struct upkeep *u = c->a->upkeep;
+
+	return json_pack("{s:b, s:o, s:I, s:I, s:o, s:o, s:b, s:b}", "up", 1, "restored_ms", api_time(n->restored_ms),
+	                 "size_bytes", (json_int_t)db_size_bytes(c->a->db), "empty_bytes",
+	                 (json_int_t)db_free_bytes(c->a->db), "oldest_reading_ms", api_time(oldest_ms), "disk_free_bytes",
+	                 u->disk_free_bytes < 0 ? json_null() : json_integer(u->disk_free_bytes), "disk_low", u->disk_low,
+	                 "clock_doubted", u->clock.doubted);
+}
+
 enum hf_err api_status(struct api_call *c)
 {
 	struct numbers n;
+	int64_t oldest_ms = 0;
 	enum hf_err err = count_all(c, &n);
+
+	if (err == HF_E_OK)
+		err = telemetry_oldest(c->a->db, &oldest_ms);
 
 	if (err != HF_E_OK)
 		return err;
-	return api_reply(
-		c, 200,
-		json_pack(
-			"{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:{s:b, s:I, s:o}, s:{s:I, s:I, s:I, s:I}, s:I, s:I}",
-			"version", HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self), "name",
-			c->a->conf->name, "sandbox", c->a->sandbox, "signer", "up", c->a->signer->watch.loop != NULL, "broker",
-			"up", link_up(c->a->link), "database", "up", 1, "size_bytes", (json_int_t)db_size_bytes(c->a->db),
-			"restored_ms", api_time(n.restored_ms), "devices", "registered", (json_int_t)n.registered, "joined",
-			(json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online", (json_int_t)link_online_count(c->a->link),
-			"joins_pending", (json_int_t)n.joins, "alerts", (json_int_t)n.alerts));
+	return api_reply(c, 200,
+	                 json_pack("{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:I}",
+	                           "version", HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self),
+	                           "name", c->a->conf->name, "sandbox", c->a->sandbox, "signer", "up",
+	                           c->a->signer->watch.loop != NULL, "broker", "up", link_up(c->a->link), "database",
+	                           database_json(c, &n, oldest_ms), "devices", "registered", (json_int_t)n.registered,
+	                           "joined", (json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online",
+	                           (json_int_t)link_online_count(c->a->link), "joins_pending", (json_int_t)n.joins,
+	                           "alerts", (json_int_t)n.alerts));
 }
 
 static void metric(struct os_buf *b, const char *name, const char *labels, uint64_t value)
@@ -63,6 +78,28 @@ static void refusals(struct os_buf *b, const struct link_counts *l)
 	for (unsigned e = 1; e < HF_E_COUNT_; e++)
 		os_buf_format(b, "holdfast_messages_refused_total{error=\"%s\"} %llu\n", hf_err_name((enum hf_err)e),
 		              (unsigned long long)l->refused[e]);
+}
+
+static void upkeep_metrics(struct os_buf *b, const struct api *a)
+{
+	const struct upkeep *u = a->upkeep;
+	struct worker_counts w = worker_counts(a->worker);
+
+	for (unsigned i = 0; i < UPKEEP_KEPT_COUNT_; i++)
+		os_buf_format(b, "holdfast_rows_removed_total{table=\"%s\"} %llu\n", upkeep_kept_name((enum upkeep_kept)i),
+		              (unsigned long long)u->removed[i]);
+	metric(b, "clock_jumps_total", "", u->clock_jumps);
+	metric(b, "clock_doubted", "", u->clock.doubted);
+	metric(b, "disk_low", "", u->disk_low);
+	if (u->disk_free_bytes >= 0)
+		metric(b, "disk_free_bytes", "", (uint64_t)u->disk_free_bytes);
+	metric(b, "worker_runs_total", "", w.runs);
+	metric(b, "worker_refused_total", "", w.refused);
+	metric(b, "worker_queued", "", w.queued);
+	metric(b, "exports", "", a->exports);
+	metric(b, "exports_refused_total", "", a->exports_refused);
+	metric(b, "database_bytes", "", (uint64_t)db_size_bytes(a->db));
+	metric(b, "database_empty_bytes", "", (uint64_t)db_free_bytes(a->db));
 }
 
 enum hf_err api_metrics(struct api_call *c)
@@ -105,7 +142,8 @@ enum hf_err api_metrics(struct api_call *c)
 	metric(&b, "facts_lost_total", "", c->a->facts->lost);
 	metric(&b, "broker_tables_total", "", l->tables);
 	metric(&b, "link_full_total", "", l->full);
-	metric(&b, "database_bytes", "", (uint64_t)db_size_bytes(c->a->db));
+	metric(&b, "http_streams_total", "", h->streams);
+	upkeep_metrics(&b, c->a);
 	http_reply(c->http, 200, "text/plain; version=0.0.4", os_buf_span(&b));
 	return HF_E_OK;
 }

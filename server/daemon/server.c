@@ -9,6 +9,8 @@
 #include "port/openssl/openssl.h"
 #include "sandbox/sandbox.h"
 #include "type/type.h"
+#include "upkeep/upkeep.h"
+#include "worker/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,14 +27,15 @@ enum {
 	RENEW_RETRY_MS = 60000,
 	PEM_MAX = 65536,
 	PORT_OF_THE_REFERENCE = 8883,
-	FAILED_PAUSE_MS = 100
+	FAILED_PAUSE_MS = 100,
+	FIRST_SWEEP_MS = 10 * 1000 /* the start has other things to do */
 };
 
 struct server {
 	const struct conf *conf;
 	struct os_loop loop;
 	struct os_watch signals;
-	struct os_timer housekeeping, renew;
+	struct os_timer housekeeping, renew, sweep;
 	struct db *db;
 	struct facts facts;
 	struct session_cache sessions;
@@ -41,6 +44,8 @@ struct server {
 	struct link *link;
 	struct http *http;
 	struct api api;
+	struct worker *worker;
+	struct upkeep upkeep;
 	struct hf_seal_key *access_key;
 	struct os_buf web_key, web_cert, broker_ca, server_key_base64;
 	char broker_name[CONF_TEXT_MAX + 8], first_name[CONF_TEXT_MAX];
@@ -93,6 +98,7 @@ static void turn_end(void *ctx)
 		s->api.turns_failed++;
 		os_log(OS_LOG_COMMIT_FAILED, "count=%llu", (unsigned long long)s->api.turns_failed);
 	}
+	upkeep_turn_done(&s->upkeep, committed);
 	session_turn_done(&s->sessions, committed);
 	facts_turn_done(&s->facts, committed);
 	link_turn_done(s->link, committed);
@@ -107,14 +113,28 @@ static void on_housekeeping(struct os_timer *t)
 {
 	struct server *s = t->ctx;
 	int64_t now = os_now_ms(), gone = 0;
+	bool jumped = false;
 
-	if (failed("expire registrations", registry_expire(s->db, now, &gone)) ||
+	if (failed("look after clock and disk", upkeep_tick(&s->upkeep, now, os_monotonic_ms(), &jumped)) ||
+	    failed("expire registrations", registry_expire(s->db, now, &gone)) ||
 	    failed("expire joins", join_expire(&s->sessions, now)) || failed("mark the database", link_mark(s->link)) ||
 	    failed("end identities", leave_expire(&s->sessions, now)) ||
 	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
 	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
 		s->turn_failed = true; /* others have written in this turn: all of it goes back together */
+	if (jumped) /* the certificates may have ended, or not begun */
+		os_timer_set(&s->loop, &s->renew, 0);
 	os_timer_set(&s->loop, t, os_monotonic_ms() + HOUSEKEEPING_MS);
+}
+
+static void on_sweep(struct os_timer *t)
+{
+	struct server *s = t->ctx;
+	int64_t again_ms = 0;
+
+	if (failed("remove old rows", upkeep_sweep(&s->upkeep, os_now_ms(), &again_ms)))
+		s->turn_failed = true;
+	os_timer_set(&s->loop, t, os_monotonic_ms() + again_ms);
 }
 
 static enum hf_err take_certificate(struct hf_span answer, char *pem, size_t cap)
@@ -229,7 +249,10 @@ static enum hf_err open_database(struct server *s)
 
 	if (err != HF_E_OK)
 		os_log(OS_LOG_FAILED, "what=\"open the database\" file=%s why=\"%s\"", path, why);
-	return err;
+	if (err == HF_E_OK)
+		err = worker_start(&s->loop, path, &s->worker);
+	s->upkeep = (struct upkeep){.conf = s->conf, .db = s->db, .facts = &s->facts};
+	return err == HF_E_OK ? upkeep_init(&s->upkeep, os_now_ms(), os_monotonic_ms()) : err;
 }
 
 /* The file is the parent's; the server may only fill it. */
@@ -401,6 +424,8 @@ static enum hf_err open_http(struct server *s)
 		.signer = &s->signer,
 		.link = s->link,
 		.keyex = &s->keyex,
+		.worker = s->worker,
+		.upkeep = &s->upkeep,
 		.commands = {s->conf->action_timeout_s * 1000, s->conf->commands_open_max},
 		.broker_name = s->broker_name,
 		.server_key_base64 = os_buf_cstr(&s->server_key_base64),
@@ -461,6 +486,7 @@ static bool open_all(struct server *s, int signer_fd, int web_key_fd)
 static void close_all(struct server *s)
 {
 	http_stop(s->http);
+	worker_stop(s->worker);
 	link_stop(s->link);
 	session_cache_release(&s->sessions);
 	hf_openssl_key_free(s->access_key);
@@ -488,6 +514,8 @@ int daemon_server(const struct conf *c, int signer_fd, int web_key_fd)
 		os_timer_set(&s->loop, &s->housekeeping, os_monotonic_ms() + HOUSEKEEPING_MS);
 		s->renew = (struct os_timer){.on_due = on_renew, .ctx = s};
 		os_timer_set(&s->loop, &s->renew, os_monotonic_ms() + RENEW_MS);
+		s->sweep = (struct os_timer){.on_due = on_sweep, .ctx = s};
+		os_timer_set(&s->loop, &s->sweep, os_monotonic_ms() + FIRST_SWEEP_MS);
 		os_log(OS_LOG_STARTED, "https=%s:%u mqtt=%s sandbox=\"%s\"", c->listen, conf_https_port(c), s->broker_name,
 		       sandbox_level());
 		code = os_loop_run(&s->loop) == HF_E_OK && !s->signer_gone ? 0 : 1;

@@ -13,6 +13,7 @@ struct db {
 	sqlite3 *handle;
 	sqlite3_stmt *stmt[DB_QUERY_COUNT_];
 	bool open; /* this turn has a transaction */
+	char *log_path; /* of its write-ahead log; NULL for a reader */
 	unsigned fail_commit;
 };
 
@@ -30,6 +31,7 @@ static const struct migration migrations[] = {
 #include "db/migrations.def"
 };
 enum { MIGRATIONS = sizeof migrations / sizeof migrations[0], BUSY_MS = 5000 };
+static const char log_tail[] = "-wal";
 #define SEQUENCE_SHIFT (UINT64_C(1) << 63)
 
 struct db_arg db_null(void)
@@ -287,7 +289,15 @@ static int64_t pragma_int(struct db *db, const char *sql)
 
 int64_t db_size_bytes(struct db *db)
 {
-	return pragma_int(db, "PRAGMA page_count") * pragma_int(db, "PRAGMA page_size");
+	int64_t size = pragma_int(db, "PRAGMA page_count") * pragma_int(db, "PRAGMA page_size");
+	struct stat log;
+
+	return size + (db->log_path && stat(db->log_path, &log) == 0 ? (int64_t)log.st_size : 0);
+}
+
+int64_t db_free_bytes(struct db *db)
+{
+	return pragma_int(db, "PRAGMA freelist_count") * pragma_int(db, "PRAGMA page_size");
 }
 
 static enum hf_err apply(struct db *db, const struct migration *m)
@@ -332,17 +342,39 @@ enum hf_err db_open(const char *path, struct db **out, const char **why)
 	if (!db)
 		return HF_E_MEMORY;
 	*why = "the database file cannot be opened; is its folder writable, is the disk full?";
+	db->log_path = malloc(strlen(path) + sizeof log_tail);
+	if (db->log_path)
+		(void)snprintf(db->log_path, strlen(path) + sizeof log_tail, "%s%s", path, log_tail);
 	mode_t was = umask(0077);
 
 	if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
 	    SQLITE_OK) {
 		sqlite3_busy_timeout(db->handle, BUSY_MS);
 		err = run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
-		              "PRAGMA temp_store = MEMORY");
+		              "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216");
 	}
 	if (err == HF_E_OK)
 		err = migrate(db, why);
 	umask(was);
+	if (err != HF_E_OK) {
+		db_close(db);
+		return err;
+	}
+	*out = db;
+	return HF_E_OK;
+}
+
+enum hf_err db_open_reader(const char *path, struct db **out)
+{
+	struct db *db = calloc(1, sizeof *db);
+	enum hf_err err = HF_E_DATABASE;
+
+	if (!db)
+		return HF_E_MEMORY;
+	if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
+		sqlite3_busy_timeout(db->handle, BUSY_MS);
+		err = run(db, "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY");
+	}
 	if (err != HF_E_OK) {
 		db_close(db);
 		return err;
@@ -359,5 +391,6 @@ void db_close(struct db *db)
 	for (size_t i = 0; i < DB_QUERY_COUNT_; i++)
 		sqlite3_finalize(db->stmt[i]);
 	sqlite3_close(db->handle);
+	free(db->log_path);
 	free(db);
 }

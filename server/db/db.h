@@ -33,6 +33,9 @@ struct db_arg db_seq(uint64_t sequence);
 /* Opens or makes the file and brings its schema up to date. *why gets a sentence on failure (static or until the next call).
  * Errors: DATABASE, STATE (made by a newer program), MEMORY. */
 HF_NODISCARD enum hf_err db_open(const char *path, struct db **out, const char **why);
+/* A second connection for another thread, to a file that db_open has opened: it only reads, and sees what was committed when its
+ * transaction began; db_rollback ends that. Errors: DATABASE, MEMORY. */
+HF_NODISCARD enum hf_err db_open_reader(const char *path, struct db **out);
 void db_close(struct db *db);
 
 /* Runs a statement that gives no row. *changes (may be NULL) gets the number of rows it touched. Errors: DATABASE, EXISTS (a key is
@@ -77,7 +80,8 @@ HF_NODISCARD enum hf_err db_settle(struct db *db, bool keep);
 void db_fail_commit(struct db *db, unsigned n);
 /* Rows that were written since it was opened: has anything changed? */
 int64_t db_changes(const struct db *db);
-/* Bytes that the database takes. */
+/* Bytes that the database takes on disk, its log included, and how many of them stand empty for new rows. */
 int64_t db_size_bytes(struct db *db);
+int64_t db_free_bytes(struct db *db);
 
 #endif

@@ -66,8 +66,17 @@ static void opened_twice_is_migrated_once(void **state)
 	assert_true(db_size_bytes(stage.db) >= 4096);
 }
 
+static const struct {
+	int number;
+	const char *sql;
+} migrations[] = {
+#define MIGRATION(number, sql) {(number), (sql)},
+#include "db/migrations.def"
+};
+
 static void newer_schema_is_refused(void **state)
 {
+	char back[48];
 	const char *why = NULL;
 	struct db *db = NULL;
 
@@ -76,18 +85,15 @@ static void newer_schema_is_refused(void **state)
 	assert_int_equal(db_open(stage.path, &db, &why), HF_E_STATE);
 	assert_null(db);
 	assert_non_null(strstr(why, "newer"));
+	(void)snprintf(back, sizeof back, "PRAGMA user_version = %d", migrations[COUNT(migrations) - 1].number);
+	pragma(back);
+	assert_int_equal(db_open(stage.path, &db, &why), HF_E_OK);
+	db_close(db);
 }
 
 /* A database of each earlier version, with a device in it, is brought up to date. */
 static void older_schemas_are_opened(void **state)
 {
-	static const struct {
-		int number;
-		const char *sql;
-	} migrations[] = {
-#define MIGRATION(number, sql) {(number), (sql)},
-#include "db/migrations.def"
-	};
 	const char *why = NULL;
 
 	(void)state;
@@ -243,9 +249,9 @@ static void kinds_of_values(void **state)
 	                         DB_ARGS(db_int(series), db_int(9), db_text("x"), db_null(), db_bytes(hf_span_of(NULL, 0))),
 	                         NULL),
 	                 HF_E_OK);
-	DB_ROWS_SCOPED r = db_select(stage.db, DB_READING_AFTER,
-	                             DB_ARGS(db_id(UINT64_C(0xfedcba9876543210)), db_text(""), db_int(0), db_int(0),
-	                                     db_int(10), db_int(5)));
+	DB_ROWS_SCOPED r = db_select(stage.db, DB_READING_UP,
+	                             DB_ARGS(db_id(UINT64_C(0xfedcba9876543210)), db_text(""), db_int(0), db_int(9),
+	                                     db_int(0), db_int(10), db_int(5)));
 
 	assert_true(db_step(&r));
 	assert_true(db_col_real(&r, 4) == -2.5 && !db_col_null(&r, 4));

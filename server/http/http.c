@@ -127,14 +127,18 @@ static void call_free(struct http_call *c)
 
 static enum MHD_Result send_reply(struct http_call *c)
 {
-	struct MHD_Response *r =
-		MHD_create_response_from_buffer(c->reply.len, c->reply.ptr ? (void *)c->reply.ptr : (void *)"",
-	                                    MHD_RESPMEM_MUST_COPY);
+	struct MHD_Response *r = http_response(c);
+	char file[sizeof c->file_name + 32];
+
 	if (!r)
 		return MHD_NO;
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, c->content_type);
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	if (c->file_name[0] && c->more) {
+		snprintf(file, sizeof file, "attachment; filename=\"%s\"", c->file_name);
+		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_DISPOSITION, file);
+	}
 	if (c->ambiguous)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 	if (c->status == MHD_HTTP_UNAUTHORIZED)
@@ -143,6 +147,7 @@ static enum MHD_Result send_reply(struct http_call *c)
 
 	MHD_destroy_response(r);
 	c->phase = HTTP_SENDING;
+	c->http->counts.streams += c->more != NULL;
 	if (c->refused)
 		c->http->counts.refused++;
 	return result;
@@ -239,6 +244,18 @@ static void on_completed(void *ctx, struct MHD_Connection *connection, void **sl
 	*slot = NULL;
 }
 
+void http_resume(struct http_call *c)
+{
+	c->suspended = false;
+	MHD_resume_connection(c->connection); /* it wakes nobody when the loop is ours */
+	os_timer_set(c->http->loop, &c->http->tick, 0);
+}
+
+void http_moved(struct http_call *c)
+{
+	c->http->progress = true;
+}
+
 void http_turn_done(struct http *h, bool committed)
 {
 	for (struct http_call *c = h->calls; c; c = c->next) {
@@ -250,11 +267,8 @@ void http_turn_done(struct http *h, bool committed)
 			c->phase = HTTP_ANSWERED;
 			h->counts.errors++;
 		}
-		if (c->phase != HTTP_ANSWERED || !c->suspended)
-			continue;
-		c->suspended = false;
-		MHD_resume_connection(c->connection); /* it wakes nobody when the loop is ours */
-		os_timer_set(h->loop, &h->tick, 0);
+		if (c->phase == HTTP_ANSWERED && c->suspended)
+			http_resume(c);
 	}
 }
 
@@ -385,9 +399,10 @@ void http_stop(struct http *h)
 			continue;
 		if (c->phase == HTTP_PARKED)
 			http_fail(c, HF_E_BUSY, "the server is stopping");
-		c->phase = HTTP_ANSWERED;
-		c->suspended = false;
-		MHD_resume_connection(c->connection);
+		if (c->phase == HTTP_PARKED)
+			c->phase = HTTP_ANSWERED;
+		c->stream = HTTP_BROKEN;
+		http_resume(c);
 	}
 	os_watch_clear(&h->watch);
 	os_timer_clear(h->loop, &h->tick);

@@ -12,6 +12,9 @@ struct http_call;
 enum http_verdict { HTTP_DONE, HTTP_WAIT };
 typedef enum http_verdict (*http_handler)(struct http_call *c);
 
+/* What comes after a piece of a reply: another one, its end, or nothing, as it broke off and the client must see that. */
+enum http_piece { HTTP_MORE, HTTP_LAST, HTTP_BROKEN };
+
 /* A route. pattern has {name} places, each one path segment. access is the caller's own number, judged by http_setup.allow. */
 struct http_route {
 	const char *method, *pattern;
@@ -32,6 +35,8 @@ struct http_call {
 	unsigned status;
 	const char *content_type;
 	struct os_buf reply;
+	char file_name[64]; /* under which a browser stores the reply; "" = it shows it */
+	void (*more)(struct http_call *c); /* of a reply that is made piece by piece; see http_stream */
 	/* The handler's own memory between calls, and how to free it. */
 	int stage;
 	void *state;
@@ -45,6 +50,8 @@ struct http_call {
 	struct http *http;
 	char path[512];
 	enum { HTTP_READING, HTTP_ANSWERED, HTTP_PARKED, HTTP_SENDING } phase;
+	enum http_piece stream;
+	size_t sent; /* of the piece in reply */
 	bool suspended, refused, ambiguous, handled; /* handled: in this turn */
 	struct http_call *prev, *next;
 };
@@ -64,7 +71,7 @@ struct http_setup {
 
 /* Counters for /metrics. */
 struct http_counts {
-	uint64_t requests, refused, errors, too_big, parked;
+	uint64_t requests, refused, errors, too_big, parked, streams;
 };
 
 /* Listens. Errors: INPUT (listen is no IP address), IO (address taken, key or certificate not usable; logged with why), MEMORY. */
@@ -86,5 +93,9 @@ const char *http_header(const struct http_call *c, const char *name);
 enum http_verdict http_fail(struct http_call *c, enum hf_err err, const char *sentence);
 /* The whole reply: text or JSON that is already there. */
 enum http_verdict http_reply(struct http_call *c, unsigned status, const char *content_type, struct hf_span body);
+/* The start of a reply of unknown length, status 200. Whenever the client has taken what there was, more is called; it answers with
+ * http_piece, at once or in a later turn. A client that goes away ends the call as always: free_state. */
+enum http_verdict http_stream(struct http_call *c, const char *content_type, void (*more)(struct http_call *c));
+void http_piece(struct http_call *c, struct hf_span bytes, enum http_piece then);
 
 #endif

@@ -29,6 +29,7 @@ void http_error_body(struct os_buf *out, enum hf_err err, const char *sentence)
 enum http_verdict http_fail(struct http_call *c, enum hf_err err, const char *sentence)
 {
 	os_buf_release(&c->reply);
+	c->more = NULL;
 	c->status = hf_err_http(err);
 	c->content_type = "application/json";
 	c->refused = true;
@@ -39,6 +40,7 @@ enum http_verdict http_fail(struct http_call *c, enum hf_err err, const char *se
 enum http_verdict http_reply(struct http_call *c, unsigned status, const char *content_type, struct hf_span body)
 {
 	os_buf_release(&c->reply);
+	c->more = NULL;
 	c->status = status;
 	c->content_type = content_type;
 	os_buf_put(&c->reply, body);

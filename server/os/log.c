@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -83,11 +84,37 @@ void os_random(void *out, size_t len)
 	}
 }
 
-void os_time_text(int64_t ms, char out[OS_TIME_TEXT_MAX])
+/* Rounded down, also before 1970. */
+static int64_t seconds_of(int64_t ms)
 {
-	time_t s = (time_t)(ms / 1000);
+	return ms / 1000 - (ms % 1000 < 0);
+}
+
+/* To the second; false outside the years that have four digits. */
+static bool time_text(int64_t ms, char out[OS_TIME_TEXT_MAX])
+{
+	time_t s = (time_t)seconds_of(ms);
 	struct tm tm;
 
-	if (!gmtime_r(&s, &tm) || strftime(out, OS_TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
-		snprintf(out, OS_TIME_TEXT_MAX, "@%lld", (long long)s);
+	return gmtime_r(&s, &tm) && tm.tm_year >= 1000 - 1900 && tm.tm_year < 10000 - 1900 &&
+	       strftime(out, OS_TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm) > 0;
+}
+
+void os_time_text(int64_t ms, char out[OS_TIME_TEXT_MAX])
+{
+	if (time_text(ms, out))
+		memcpy(out + strlen(out), "Z", sizeof "Z");
+	else
+		snprintf(out, OS_TIME_TEXT_MAX, "@%lld", (long long)seconds_of(ms));
+}
+
+void os_time_ms_text(int64_t ms, char out[OS_TIME_TEXT_MAX])
+{
+	if (!time_text(ms, out)) {
+		out[0] = '\0';
+		return;
+	}
+	size_t len = strlen(out);
+
+	snprintf(out + len, OS_TIME_TEXT_MAX - len, ".%03dZ", (int)(ms - seconds_of(ms) * 1000));
 }

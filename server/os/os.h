@@ -25,9 +25,11 @@ int64_t os_now_ms(void); /* wall clock, ms since 1970 */
 int64_t os_monotonic_ms(void); /* does not jump; counts through suspend */
 /* Fills out; ends the process if the kernel gives no randomness, as nothing secure can go on then. */
 void os_random(void *out, size_t len);
-/* `2026-11-22T21:05:45Z` */
+/* `2026-11-22T21:05:45Z`; outside the years 1000 to 9999 `@SECONDS`. */
 enum { OS_TIME_TEXT_MAX = 32 };
 void os_time_text(int64_t ms, char out[OS_TIME_TEXT_MAX]);
+/* `2026-11-22T21:05:45.123Z`; "" outside those years. */
+void os_time_ms_text(int64_t ms, char out[OS_TIME_TEXT_MAX]);
 
 /* --- names of hosts --------------------------------------------------------------------------------------------------------- */
 

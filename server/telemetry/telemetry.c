@@ -6,6 +6,9 @@
 #include <math.h>
 #include <string.h>
 
+/* How many cursors one step looks at. */
+enum { STRETCH_MIN = 1024, STRETCH_MAX = 1 << 18 };
+
 /* How many bytes a kind has on the wire, 0 = any; whole = it is an integer. */
 struct kind_row {
 	unsigned width;
@@ -131,28 +134,82 @@ enum hf_err telemetry_store(struct db *db, struct facts *f, uint64_t device, con
 	return err;
 }
 
-enum hf_err telemetry_list(struct db *db, const struct telemetry_query *q,
-                           bool (*each)(void *ctx, const struct telemetry_reading *r), void *ctx)
+bool telemetry_done(const struct telemetry_scan *s)
 {
-	struct db_rows rows = q->has_after ? db_select(db, DB_READING_AFTER,
-	                                               DB_ARGS(db_id(q->device), db_text(q->series), db_int(q->after),
-	                                                       db_int(q->since_ms), db_int(q->until_ms), db_int(q->limit)))
-	                                   : db_select(db, DB_READING_NEWEST,
-	                                               DB_ARGS(db_id(q->device), db_text(q->series), db_int(q->since_ms),
-	                                                       db_int(q->until_ms), db_int(q->limit)));
-	bool more = true;
+	return s->after >= s->upto;
+}
 
-	while (more && db_step(&rows)) {
+/* The stretch that comes next: (low, high]. */
+struct stretch {
+	int64_t low, high;
+};
+static struct stretch next_stretch(struct telemetry_scan *s)
+{
+	struct stretch t = {s->after, s->upto};
+
+	if (s->width == 0)
+		s->width = STRETCH_MIN;
+	if (s->upto - s->after > s->width && s->newest_first)
+		t.low = s->upto - s->width;
+	else if (s->upto - s->after > s->width)
+		t.high = s->after + s->width;
+	return t;
+}
+
+/* What was looked at is done with; the next stretch is wider where little was found, and narrower where too much was. */
+static void move_on(struct telemetry_scan *s, struct stretch t, int64_t found, int64_t max, int64_t last)
+{
+	bool full = found >= max;
+
+	if (s->newest_first)
+		s->upto = full ? last - 1 : t.low;
+	else
+		s->after = full ? last : t.high;
+	if (full && s->width > STRETCH_MIN)
+		s->width /= 2;
+	else if (found < max / 4 && s->width < STRETCH_MAX)
+		s->width *= 2;
+}
+
+enum hf_err telemetry_step(struct db *db, struct telemetry_scan *s, int64_t max,
+                           void (*each)(void *ctx, const struct telemetry_reading *r), void *ctx)
+{
+	if (telemetry_done(s))
+		return HF_E_OK;
+	struct stretch t = next_stretch(s);
+	enum db_query q = s->device == 0 ? DB_READING_OF_TYPE : s->newest_first ? DB_READING_DOWN : DB_READING_UP;
+	DB_ROWS_SCOPED rows =
+		db_select(db, q,
+	              DB_ARGS(s->device ? db_id(s->device) : db_text(s->type), db_text(s->series), db_int(t.low),
+	                      db_int(t.high), db_int(s->since_ms), db_int(s->until_ms), db_int(max)));
+	int64_t found = 0, last = 0;
+
+	for (; db_step(&rows); found++) {
 		char kind[16];
 		struct telemetry_reading r = {.cursor = db_col_int(&rows, 0),
 		                              .at_ms = db_col_int(&rows, 1),
 		                              .number = db_col_null(&rows, 4) ? NAN : db_col_real(&rows, 4),
-		                              .bytes = db_col_span(&rows, 5)};
+		                              .bytes = db_col_span(&rows, 5),
+		                              .device = db_col_id(&rows, 6)};
 
 		db_col_text(&rows, 2, r.name, sizeof r.name);
 		db_col_text(&rows, 3, kind, sizeof kind);
+		db_col_text(&rows, 7, r.type, sizeof r.type);
 		r.kind = type_kind_named(kind);
-		more = each(ctx, &r);
+		last = r.cursor;
+		each(ctx, &r);
 	}
-	return db_finish(&rows);
+	if (rows.err == HF_E_OK)
+		move_on(s, t, found, max, last);
+	return rows.err;
+}
+
+enum hf_err telemetry_last(struct db *db, int64_t *cursor)
+{
+	return db_get_int(db, DB_READING_LAST, NULL, 0, 0, cursor);
+}
+
+enum hf_err telemetry_oldest(struct db *db, int64_t *at_ms)
+{
+	return db_get_int(db, DB_READING_FIRST, NULL, 0, 0, at_ms);
 }

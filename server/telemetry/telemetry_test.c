@@ -46,12 +46,12 @@ static enum hf_err store(const char *name, struct hf_span value, int64_t at_ms)
 }
 
 struct listed {
-	size_t count, stop;
+	size_t count;
 	struct telemetry_reading reading[32];
 	uint8_t bytes[32][16];
 };
 
-static bool keep(void *ctx, const struct telemetry_reading *r)
+static void keep(void *ctx, const struct telemetry_reading *r)
 {
 	struct listed *l = ctx;
 
@@ -61,23 +61,26 @@ static bool keep(void *ctx, const struct telemetry_reading *r)
 		memcpy(l->bytes[l->count], r->bytes.ptr, r->bytes.len);
 	l->reading[l->count].bytes.ptr = l->bytes[l->count];
 	l->count++;
-	return l->count != l->stop;
 }
 
-static const struct listed *list(struct telemetry_query q, size_t stop)
+/* All that a scan finds, at most limit, from the present end of the table. */
+static const struct listed *list(struct telemetry_scan s, int64_t limit)
 {
 	static struct listed l;
 
-	l = (struct listed){.stop = stop};
-	q.device = DEVICE_ID;
-	assert_int_equal(telemetry_list(stage.db, &q, keep, &l), HF_E_OK);
+	l = (struct listed){0};
+	s.device = DEVICE_ID;
+	assert_int_equal(telemetry_last(stage.db, &s.upto), HF_E_OK);
+	while (!telemetry_done(&s) && (int64_t)l.count < limit)
+		assert_int_equal(telemetry_step(stage.db, &s, limit - (int64_t)l.count, keep, &l), HF_E_OK);
 	return &l;
 }
+#define ALL_TIMES .since_ms = INT64_MIN, .until_ms = INT64_MAX
 
 static const struct telemetry_reading *newest(void)
 {
-	const struct telemetry_query q = {.series = "", .until_ms = INT64_MAX, .limit = 1};
-	const struct listed *l = list(q, 0);
+	const struct telemetry_scan s = {ALL_TIMES, .newest_first = true};
+	const struct listed *l = list(s, 1);
 
 	assert_int_equal(l->count, 1);
 	return &l->reading[0];
@@ -246,28 +249,97 @@ static void listed_by_series_time_and_cursor(void **state)
 	(void)state;
 	for (int64_t at = 1; at <= 10; at++)
 		assert_int_equal(store(at % 2 ? "odd" : "even", hf_span_text("x"), at), HF_E_OK);
-	l = list((struct telemetry_query){.series = "", .until_ms = INT64_MAX, .limit = 4}, 0);
+	l = list((struct telemetry_scan){ALL_TIMES, .newest_first = true}, 4);
 	assert_true(l->count == 4 && l->reading[0].at_ms == 10 && l->reading[3].at_ms == 7);
-	l = list((struct telemetry_query){.series = "odd", .until_ms = INT64_MAX, .limit = 100}, 0);
+	l = list((struct telemetry_scan){ALL_TIMES, .series = "odd", .newest_first = true}, 30);
 	assert_true(l->count == 5 && l->reading[0].at_ms == 9 && l->reading[4].at_ms == 1);
-	l = list((struct telemetry_query){.series = "", .since_ms = 3, .until_ms = 6, .limit = 100}, 0);
+	l = list((struct telemetry_scan){.since_ms = 3, .until_ms = 6, .newest_first = true}, 30);
 	assert_true(l->count == 3 && l->reading[0].at_ms == 5 && l->reading[2].at_ms == 3);
 	cursor = l->reading[0].cursor;
-	l = list(
-		(struct telemetry_query){.series = "", .until_ms = INT64_MAX, .has_after = true, .after = cursor, .limit = 3},
-		0);
+	l = list((struct telemetry_scan){ALL_TIMES, .after = cursor}, 3);
 	assert_true(l->count == 3 && l->reading[0].at_ms == 6 && l->reading[2].at_ms == 8);
-	l = list((struct telemetry_query){.series = "odd",
-	                                  .until_ms = INT64_MAX,
-	                                  .has_after = true,
-	                                  .after = cursor,
-	                                  .limit = 100},
-	         0);
+	l = list((struct telemetry_scan){ALL_TIMES, .series = "odd", .after = cursor}, 30);
 	assert_true(l->count == 2 && l->reading[0].at_ms == 7);
-	l = list((struct telemetry_query){.series = "", .until_ms = INT64_MAX, .limit = 100}, 2);
-	assert_int_equal(l->count, 2);
-	l = list((struct telemetry_query){.series = "none", .until_ms = INT64_MAX, .limit = 100}, 0);
+	l = list((struct telemetry_scan){ALL_TIMES, .series = "none", .newest_first = true}, 30);
 	assert_int_equal(l->count, 0);
+}
+
+/* What a clock that was wrong has left: each reading is found by the time that it was given. */
+static void times_of_all_ages(void **state)
+{
+	static const int64_t times[] = {INT64_MIN / 2,
+	                                -1,
+	                                0,
+	                                INT64_C(2147483647) * 1000,
+	                                INT64_C(2147483648) * 1000,
+	                                INT64_C(4294967296) * 1000,
+	                                INT64_C(253402300800000),
+	                                INT64_MAX / 2};
+	const struct listed *l;
+	int64_t oldest = 1;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(times); i++)
+		assert_int_equal(store("T", hf_span_text("x"), times[i]), HF_E_OK);
+	l = list((struct telemetry_scan){ALL_TIMES}, 30);
+	assert_int_equal(l->count, COUNT(times));
+	for (size_t i = 0; i < COUNT(times); i++) {
+		assert_true(l->reading[i].at_ms == times[i]);
+		const struct listed *one =
+			list((struct telemetry_scan){.since_ms = times[i], .until_ms = times[i] + 1, .newest_first = true}, 30);
+
+		assert_true(one->count == 1 && one->reading[0].at_ms == times[i]);
+		l = list((struct telemetry_scan){ALL_TIMES}, 30);
+	}
+	assert_int_equal(telemetry_oldest(stage.db, &oldest), HF_E_OK);
+	assert_true(oldest == times[0]);
+}
+
+struct tally {
+	int64_t count, sum, last, most_a_step;
+	bool rises;
+};
+static void tally_up(void *ctx, const struct telemetry_reading *r)
+{
+	struct tally *t = ctx;
+
+	t->rises = t->rises && r->cursor > t->last;
+	t->last = r->cursor;
+	t->sum += r->at_ms;
+	t->count++;
+	t->most_a_step++;
+}
+
+/* Many readings, two devices in turns, steps that are full and steps that find nothing: each reading comes once, in order. */
+static void long_table_in_steps(void **state)
+{
+	enum { ROWS = 9000, AT_ONCE = 100 };
+	static const struct telemetry_scan kinds[] = {
+		{.device = DEVICE_ID, ALL_TIMES},
+		{.device = DEVICE_ID, .since_ms = ROWS - 10, .until_ms = INT64_MAX},
+		{.device = DEVICE_ID, .since_ms = INT64_MIN, .until_ms = 10},
+		{.device = DEVICE_ID, .since_ms = 1, .until_ms = 1},
+	};
+	static const int64_t counts[] = {ROWS, 10, 10, 0}, sums[] = {(int64_t)ROWS * (ROWS - 1) / 2, 89945, 45, 0};
+	struct telemetry_sample other = {.name = hf_span_text("B"), .value = hf_span_text("x")};
+
+	(void)state;
+	for (int64_t i = 0; i < ROWS; i++) {
+		assert_int_equal(store(i % 2 ? "A" : "B", hf_span_text("x"), i), HF_E_OK);
+		assert_int_equal(telemetry_store(stage.db, &stage.facts, DEVICE_ID + 1, &p, &other), HF_E_OK);
+	}
+	for (size_t i = 0; i < COUNT(kinds); i++) {
+		struct telemetry_scan s = kinds[i];
+		struct tally t = {.rises = true};
+
+		assert_int_equal(telemetry_last(stage.db, &s.upto), HF_E_OK);
+		while (!telemetry_done(&s)) {
+			t.most_a_step = 0;
+			assert_int_equal(telemetry_step(stage.db, &s, AT_ONCE, tally_up, &t), HF_E_OK);
+			assert_true(t.most_a_step <= AT_ONCE);
+		}
+		assert_true(t.rises && t.count == counts[i] && t.sum == sums[i]);
+	}
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -277,7 +349,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		CASE(numbers_there_and_back),           CASE(numbers_out_of_range),       CASE(stored_by_what_the_profile_says),
 		CASE(W1_names_that_are_none),           CASE(so_many_series_and_no_more), CASE(alarm_raises_and_clears),
-		CASE(listed_by_series_time_and_cursor),
+		CASE(listed_by_series_time_and_cursor), CASE(times_of_all_ages),          CASE(long_table_in_steps),
 	};
 
 	return cmocka_run_group_tests_name("telemetry", tests, NULL, NULL);

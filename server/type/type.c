@@ -145,12 +145,15 @@ static enum hf_err get_list(const json_t *list, const char *name, size_t max,
 
 static enum hf_err fill(const json_t *root, struct type_profile *p, char *why)
 {
-	json_t *days = json_object_get(root, "certificate_days");
+	json_t *days = json_object_get(root, "certificate_days"), *kept = json_object_get(root, "readings_days");
 	enum hf_err err = get_name(root, "name", p->name, why);
 
 	if (err == HF_E_OK && days &&
 	    (!json_is_integer(days) || json_integer_value(days) < 1 || json_integer_value(days) > 825))
 		err = bad(why, "\"certificate_days\" must be a number from 1 to 825");
+	if (err == HF_E_OK && kept &&
+	    (!json_is_integer(kept) || json_integer_value(kept) < 0 || json_integer_value(kept) > 36500))
+		err = bad(why, "\"readings_days\" must be a number from 0 to 36500");
 	if (err == HF_E_OK)
 		err = get_join(json_object_get(root, "join"), p, why);
 	if (err == HF_E_OK)
@@ -158,6 +161,7 @@ static enum hf_err fill(const json_t *root, struct type_profile *p, char *why)
 	if (err == HF_E_OK)
 		err = get_list(json_object_get(root, "data"), "data", TYPE_DATA_MAX, get_data, p, why);
 	p->certificate_days = json_integer_value(days);
+	p->readings_days = kept ? json_integer_value(kept) : -1;
 	return err;
 }
 
@@ -179,12 +183,12 @@ enum hf_err type_parse(struct hf_span document, struct type_profile *out, char w
 	return err;
 }
 
-/* Parsing the same document again costs more than comparing it: the last one is kept with what it says. */
+/* Parsing the same document again costs more than comparing it: each thread keeps the last one with what it says. */
 static enum hf_err parse_again(struct hf_span document, struct type_profile *out)
 {
-	static uint8_t last[TYPE_DOCUMENT_MAX];
-	static size_t last_len;
-	static struct type_profile last_profile;
+	static _Thread_local uint8_t last[TYPE_DOCUMENT_MAX];
+	static _Thread_local size_t last_len;
+	static _Thread_local struct type_profile last_profile;
 	char why[TYPE_WHY_MAX];
 
 	if (last_len == 0 || !hf_span_equal(document, hf_span_of(last, last_len))) {
@@ -209,6 +213,7 @@ enum hf_err type_get(struct db *db, const char *name, struct type_profile *out)
 	memset(out, 0, sizeof *out);
 	snprintf(out->name, sizeof out->name, "%s", name);
 	out->join_moderated = true;
+	out->readings_days = -1;
 	return r.err;
 }
 

@@ -29,6 +29,7 @@ struct type_profile {
 	char name[TYPE_NAME_MAX];
 	bool join_simple, join_moderated; /* may a device of this type ask so? */
 	int64_t certificate_days; /* 0 = the server's default */
+	int64_t readings_days; /* how long they are kept; 0 = for ever, -1 = the server's default */
 	size_t actions, datas;
 	struct type_action action[TYPE_ACTIONS_MAX];
 	struct type_data data[TYPE_DATA_MAX];

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 /* Declares real, the function that this one stands before. */
-#define REAL(type, name, ...)                                                                                          \
-	static type (*real)(__VA_ARGS__);                                                                                  \
-	if (!real)                                                                                                         \
+#define REAL(type, name, ...)         \
+	static type (*real)(__VA_ARGS__); \
+	if (!real)                        \
 	faults_real(name, &real, sizeof real)
 
 /* --- SQLite and libmosquitto -------------------------------------------------------------------------------------- */

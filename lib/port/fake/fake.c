@@ -200,8 +200,7 @@ static enum hf_err check_access(void *ctx, const struct hf_node_access *access, 
 	uint64_t number = 0;
 	int64_t from_s = 0, life_s = 0;
 
-	if (f->dead || access->ca.len == 0 ||
-	    !hf_fake_certificate_read(access->certificate, &number, &from_s, &life_s) ||
+	if (f->dead || access->ca.len == 0 || !hf_fake_certificate_read(access->certificate, &number, &from_s, &life_s) ||
 	    number_after(access->key, private_start) != number)
 		return HF_E_KEY;
 	*out = (struct hf_node_validity){.life_s = life_s, .left_s = from_s + life_s - f->wall_s};

@@ -412,9 +412,12 @@ void hf_fake_home_stop(struct hf_fake_home *h)
 
 void hf_fake_home_init(struct hf_fake_home *h, uint64_t seed)
 {
-	*h = (struct hf_fake_home){
-		.keyex = 0x4be, .keyex_key = 0x11, .server = 0x5e4, .server_key = 0x22, .join_status = HF_WIRE_JOIN_OK,
-		.life_s = 90 * DAY_S};
+	*h = (struct hf_fake_home){.keyex = 0x4be,
+	                           .keyex_key = 0x11,
+	                           .server = 0x5e4,
+	                           .server_key = 0x22,
+	                           .join_status = HF_WIRE_JOIN_OK,
+	                           .life_s = 90 * DAY_S};
 	hf_fake_init(&h->fake, seed);
 	h->app = (struct hf_node_app){.ctx = h, .action = on_action, .setting = on_setting, .event = on_event};
 	h->config = (struct hf_node_config){.type = "toy",

@@ -383,7 +383,8 @@ static void look_at_socket(struct hf_posix_mqtt *m)
 	int fd = mosquitto_socket(m->client), problem = 0;
 	socklen_t len = sizeof problem;
 
-	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem != 0 && m->told.why.text[0] == '\0')
+	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &len) == 0 && problem != 0 &&
+	    m->told.why.text[0] == '\0')
 		hf_posix_say(&m->told.why, "%s", strerror(problem));
 }
 
