@@ -54,6 +54,7 @@ struct link_wait {
  * after this turn. */
 struct link_answer {
 	int64_t row;
+	uint64_t device;
 	int mid;
 };
 /* A signed message that leaves after this turn's commit. answer: its place among those that wait for a PUBACK, NULL for a command. */

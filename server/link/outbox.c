@@ -55,9 +55,11 @@ static enum hf_err take_off(struct link *l, const struct job *j, struct link_ans
 		return HF_E_OK;
 	enum hf_err err = db_exec(l->s.db, DB_OUTBOX_DELETE, DB_ARGS(db_int(j->row)), NULL);
 
-	if (err != HF_E_OK || !j->command)
-		return err;
-	return command_sent(l->s.db, l->s.facts, j->command, j->device, os_now_ms());
+	if (err == HF_E_OK && j->command)
+		err = command_sent(l->s.db, l->s.facts, j->command, j->device, os_now_ms());
+	else if (err == HF_E_OK)
+		facts_emit(l->s.facts, FACTS_DEVICE, j->device);
+	return err;
 }
 
 static enum hf_err let_go(struct job *j, struct hf_span sig)
@@ -76,14 +78,12 @@ static enum hf_err let_go(struct job *j, struct hf_span sig)
 		err = assemble(hf_span_of(j->message, j->len), sig, &out->message);
 	if (err == HF_E_OK)
 		err = take_off(l, j, &kept);
-	if (err == HF_E_OK && !j->command)
-		facts_emit(l->s.facts, FACTS_DEVICE, j->device); /* it was told something: who terminates waits for that */
 	if (err != HF_E_OK) {
 		os_buf_release(&out->message);
 		return err;
 	}
 	if (kept)
-		*kept = (struct link_answer){.row = j->row};
+		*kept = (struct link_answer){.row = j->row, .device = j->device};
 	out->answer = kept;
 	l->leaving_count++;
 	return HF_E_OK;
@@ -193,6 +193,7 @@ void link_outbox_published(struct link *l, int mid)
 			continue;
 		if (db_exec(l->s.db, DB_OUTBOX_DELETE, DB_ARGS(db_int(a->row)), NULL) == HF_E_DATABASE)
 			l->failed = true;
+		facts_emit(l->s.facts, FACTS_DEVICE, a->device); /* it was told something: who terminates waits for that */
 		*a = (struct link_answer){0};
 	}
 }
