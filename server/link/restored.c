@@ -15,10 +15,11 @@ enum { FILE_MAX = 128 << 20, MARK_MAX = 64, WORDS_MAX = 5, MARK_EVERY = 10 };
 #define TABLE "broker-table" /* setting: generation of the table that was pushed last */
 
 /* What the broker knows of an identity. */
+enum standing { OUT, IN, REVOKED };
 struct known {
 	uint64_t id;
 	size_t order; /* later lines count */
-	enum { OUT, IN, REVOKED } is;
+	enum standing is;
 };
 struct broker_view {
 	struct known *row;
@@ -66,7 +67,7 @@ static bool read_head(struct hf_span *rest, const char *name, uint64_t *number)
 	       hf_dec_parse(word[2], number) == HF_E_OK;
 }
 
-static enum hf_err know(struct broker_view *v, uint64_t id, int as)
+static enum hf_err know(struct broker_view *v, uint64_t id, enum standing as)
 {
 	if (v->count == v->cap) {
 		size_t cap = v->cap ? 2 * v->cap : 1024;
@@ -87,7 +88,7 @@ static enum hf_err read_lines(struct broker_view *v, struct hf_span rest, bool p
 {
 	static const struct {
 		const char *verb;
-		int as;
+		enum standing as;
 	} verbs[] = {{"put", IN}, {"del", OUT}, {"revoke", REVOKED}};
 	struct hf_span line, word[WORDS_MAX];
 	enum hf_err err = HF_E_OK;
@@ -244,7 +245,8 @@ static enum hf_err on_restored(struct session_cache *c, struct broker_view *v, i
 	char text[200];
 	enum hf_err err;
 
-	qsort(v->row, v->count, sizeof *v->row, by_id);
+	if (v->count > 0)
+		qsort(v->row, v->count, sizeof *v->row, by_id);
 	err = keep_out(c, v, now_ms, &count);
 	if (err == HF_E_OK)
 		err = forget_the_past(c->db);

@@ -105,6 +105,35 @@ def lists_for_people_and_programs():
 
 
 @case
+def going_asks_first_and_tells_what_is_known():
+    for word, state in (("terminate", "registered"), ("deregister", "registered")):
+        where = ("POST", API + "/devices/1a/" + word)
+        reply = {"id": "1a", "state": state, "told": True, "online": True, "revoked_by_ms": None}
+        with Server({where: [(200, reply), (202, {**reply, "online": False}), (202, {**reply, "told": False})]}) as s:
+            s.expect(USAGE, "device", word, "1a", says="--yes")
+            assert on_terminal(s, b"no\n", "device", word, "1a") == REFUSED and not s.calls
+            assert on_terminal(s, b"yes\n", "device", word, "1a") == DONE and len(s.calls) == 1
+            s.expect(UNCONFIRMED, "device", word, "1a", "--yes", says="not connected")
+            s.expect(UNCONFIRMED, "device", word, "1a", "--yes", says="out of reach")
+
+
+def reset_counter_asks_first():
+    with Server({("POST", API + "/devices/1a/reset-counter"): (200, {"id": "1a", "generation": 1})}) as s:
+        s.expect(USAGE, "device", "reset-counter", "1a", says="--yes")
+        assert on_terminal(s, b"no\n", "device", "reset-counter", "1a") == REFUSED and not s.calls
+        s.expect(DONE, "device", "reset-counter", "1a", "--yes", says="low sequence ids")
+
+
+def dangerous_actions_ask():
+    refusal = (428, {"error": "CONFIRM", "message": "wipe of type box is dangerous"})
+    sent = (202, {"command": 7, "state": "sent", "online": True})
+    with Server({("POST", API + "/devices/1a/actions"): [refusal, refusal, refusal, sent, sent]}) as s:
+        s.expect(USAGE, "action", "1a", "wipe", says="dangerous")
+        assert on_terminal(s, b"no\n", "action", "1a", "wipe") == REFUSED and len(s.calls) == 2
+        assert on_terminal(s, b"yes\n", "action", "1a", "wipe", "--wait", "0") == UNCONFIRMED and len(s.calls) == 4
+        s.expect(UNCONFIRMED, "action", "1a", "wipe", "--yes", "--wait", "0")
+
+
 def revoke_asks_first():
     where = ("POST", API + "/devices/1a/revoke")
     with Server({where: [(200, {"id": "1a", "state": "revoked", "confirmed": True}),
