@@ -296,9 +296,9 @@ enum hf_err link_mark(struct link *l)
 	enum hf_err err = db_get_int(l->s.db, DB_SETTING_GET, DB_ARGS(db_text(MARK)), 0, &mark);
 
 	if (err == HF_E_OK)
-		err = db_exec(l->s.db, DB_SETTING_PUT, DB_ARGS(db_text(MARK), db_int(++mark)), NULL);
+		err = db_exec(l->s.db, DB_SETTING_PUT, DB_ARGS(db_text(MARK), db_int(mark + 1)), NULL);
 	if (err == HF_E_OK)
-		l->mark = mark;
+		l->mark = mark + 1;
 	return err;
 }
 

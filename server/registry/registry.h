@@ -61,6 +61,7 @@ HF_NODISCARD enum hf_err registry_set_gaps(struct db *db, uint64_t id, const str
 /* Over all devices: occasions, and messages. */
 HF_NODISCARD enum hf_err registry_gaps_sum(struct db *db, int64_t *count, int64_t *missed);
 HF_NODISCARD enum hf_err registry_set_sent(struct db *db, uint64_t id, uint64_t sent);
+/* It was heard: it is not behind any more. */
 HF_NODISCARD enum hf_err registry_seen(struct db *db, uint64_t id, int64_t now_ms);
 HF_NODISCARD enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span serial, int64_t now_ms,
                                               int64_t not_after_ms);

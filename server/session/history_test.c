@@ -367,6 +367,27 @@ static void a_join_request_that_overtakes_costs_no_reading(void **state)
 	assert_int_equal(alert_open_since(), 0);
 }
 
+/* Old messages are removed from the database but for the newest 64: what is gone must not count as new. */
+static void M3_replay_of_what_was_removed(void **state)
+{
+	(void)state;
+	assert_int_equal(hear(16, "removed"), HF_E_OK);
+	for (uint64_t i = 0; i < HF_SEAL_WINDOW; i++) {
+		char token[16];
+
+		(void)snprintf(token, sizeof token, "%u", (unsigned)i);
+		assert_int_equal(turn(device_key, HF_WIRE_JOIN_REQ, 32 + 16 * i, token, DEVICE_NOW + (int64_t)i), HF_E_OK);
+	}
+	assert_int_equal(db_exec(stage.db, DB_RETAIN_INBOUND,
+	                         DB_ARGS(db_id(DEVICE_ID), db_int(DEVICE_NOW + 1), db_int(10), db_int(INT64_MAX)), NULL),
+	                 HF_E_OK);
+	end_turn();
+	restart();
+	assert_int_equal(session_now()->window.high, 0);
+	assert_int_equal(hear(16, "removed"), HF_E_REPLAY);
+	assert_int_equal(hear(40, "overtaken"), HF_E_OK);
+}
+
 /* One that was overtaken is refused, and proves nothing. */
 static void a_join_request_that_is_overtaken_proves_nothing(void **state)
 {
@@ -397,6 +418,7 @@ int main(void)
 		CASE(steps_beyond_belief),
 		CASE(gaps_of_a_failed_turn_are_not_counted),
 		CASE(a_join_request_that_overtakes_costs_no_reading),
+		CASE(M3_replay_of_what_was_removed),
 		CASE(a_join_request_that_is_overtaken_proves_nothing),
 	};
 

@@ -86,27 +86,23 @@ void session_turn_done(struct session_cache *c, bool committed)
 		session_cache_release(c);
 }
 
+/* From the newest HF_SEAL_WINDOW messages. Older ones may have been removed: then whatever lies below counts as used. */
 static enum hf_err load_window(struct session_cache *c, struct session *s)
 {
 	DB_ROWS_SCOPED r =
 		db_select(c->db, DB_INBOUND_NEWEST, DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation)));
 
-	while (db_step(&r)) {
+	for (unsigned count = 1; db_step(&r); count++) {
 		uint64_t sequence = db_col_seq(&r, 0);
+		bool on_window = !hf_peer_on_join_topic((unsigned)db_col_int(&r, 1));
 
-		if (s->window.high == 0 || s->window.high - sequence < HF_SEAL_WINDOW)
+		if (on_window && (s->window.high == 0 || s->window.high - sequence < HF_SEAL_WINDOW))
 			hf_seal_window_mark(&s->window, sequence);
+		if (count == 1)
+			s->heard = sequence;
+		if (count == HF_SEAL_WINDOW)
+			s->floor = sequence;
 	}
-	return r.err;
-}
-
-static enum hf_err load_heard(struct session_cache *c, struct session *s)
-{
-	DB_ROWS_SCOPED r =
-		db_select(c->db, DB_INBOUND_HIGHEST, DB_ARGS(db_id(s->identity.id), db_int(s->identity.generation)));
-
-	if (db_step(&r) && !db_col_null(&r, 0))
-		s->heard = db_col_seq(&r, 0);
 	return r.err;
 }
 
@@ -123,8 +119,6 @@ static enum hf_err load(struct session_cache *c, uint64_t id, struct session *s)
 	err = hf_openssl_public_der(hf_span_of(s->identity.key, s->identity.key_len), &s->key);
 	if (err == HF_E_OK)
 		err = load_window(c, s);
-	if (err == HF_E_OK)
-		err = load_heard(c, s);
 	hf_seal_counter_resume(&s->counter, s->identity.sent);
 	return err;
 }
@@ -214,9 +208,10 @@ static enum hf_err seen(struct session_cache *c, struct session *s, int64_t now_
 {
 	int64_t since_ms = now_ms - s->identity.seen_ms;
 
-	if (since_ms >= 0 && since_ms < SESSION_SEEN_MS)
+	if (since_ms >= 0 && since_ms < SESSION_SEEN_MS && !s->identity.behind)
 		return HF_E_OK;
 	s->identity.seen_ms = now_ms;
+	s->identity.behind = false;
 	return registry_seen(c->db, s->identity.id, now_ms);
 }
 
@@ -230,7 +225,6 @@ static enum hf_err note(struct session_cache *c, struct session *s, const struct
 		hf_seal_window_mark(&s->window, m->sequence_id);
 	if (m->sequence_id > s->heard)
 		s->heard = m->sequence_id;
-	s->identity.behind = false;
 	c->counts.received++;
 	enum hf_err err = gaps ? registry_set_gaps(c->db, s->identity.id, &s->identity.gaps) : HF_E_OK;
 
@@ -243,7 +237,7 @@ enum hf_err session_receive(struct session_cache *c, struct session *s, const st
 	int64_t same = 0;
 	enum hf_err err = hf_seal_window_judge(&s->window, m->sequence_id);
 
-	if (err == HF_E_REPLAY)
+	if (err == HF_E_REPLAY || (err == HF_E_OK && m->sequence_id < s->floor))
 		return repeated(c, s, m, covered, now_ms);
 	if (err == HF_E_OK && s->identity.generation > 0)
 		err = find_same(c, s, m, &same);
@@ -309,11 +303,11 @@ enum hf_err session_say(struct session_cache *c, struct session *s, struct hf_wi
 	struct hf_wr w = hf_wr_of(message, sizeof message);
 	bool reserve = false; /* nothing need be reserved: the id is stored with the message */
 	uint64_t above = s->heard > s->counter.last ? s->heard : s->counter.last;
-	enum hf_err err =
-		hf_seal_counter_take(&s->counter, s->identity.behind ? above + SESSION_FAR : above, &m->sequence_id, &reserve);
+	bool far = s->identity.behind && !s->stepped;
+	enum hf_err err = hf_seal_counter_take(&s->counter, far ? above + SESSION_FAR : above, &m->sequence_id, &reserve);
 
 	touch(c, s);
-	s->identity.behind = false;
+	s->stepped |= far;
 	if (err == HF_E_OK)
 		err = registry_set_sent(c->db, s->identity.id, m->sequence_id);
 	if (err != HF_E_OK)

@@ -28,8 +28,10 @@ struct session {
 	struct hf_seal_key *key;
 	struct hf_seal_window window; /* of what it said on its own topic, in this generation */
 	struct hf_seal_counter counter;
-	uint64_t heard; /* highest id from it in this generation, join requests too; 0 = none */
+	uint64_t heard,
+		floor; /* highest id from it in this generation, join requests too; what lies below counts as used; 0 = none */
 	struct session_gap gap;
+	bool stepped; /* far ahead, as it is behind */
 	bool touched; /* changed in this turn */
 	int64_t proofs_ms; /* of its bucket of judged proofs, see session_receive */
 	unsigned proofs;

@@ -117,6 +117,7 @@ def going_asks_first_and_tells_what_is_known():
             s.expect(UNCONFIRMED, "device", word, "1a", "--yes", says="out of reach")
 
 
+@case
 def reset_counter_asks_first():
     with Server({("POST", API + "/devices/1a/reset-counter"): (200, {"id": "1a", "generation": 1})}) as s:
         s.expect(USAGE, "device", "reset-counter", "1a", says="--yes")
@@ -124,6 +125,7 @@ def reset_counter_asks_first():
         s.expect(DONE, "device", "reset-counter", "1a", "--yes", says="low sequence ids")
 
 
+@case
 def dangerous_actions_ask():
     refusal = (428, {"error": "CONFIRM", "message": "wipe of type box is dangerous"})
     sent = (202, {"command": 7, "state": "sent", "online": True})
@@ -134,6 +136,7 @@ def dangerous_actions_ask():
         s.expect(UNCONFIRMED, "action", "1a", "wipe", "--yes", "--wait", "0")
 
 
+@case
 def revoke_asks_first():
     where = ("POST", API + "/devices/1a/revoke")
     with Server({where: [(200, {"id": "1a", "state": "revoked", "confirmed": True}),

@@ -194,13 +194,15 @@ class Story:
         monitor = self.u.joined_monitor("gap", interval_ms=100)
         self.u.api.next_reading(monitor.id, 0, "PM25")
         assert self.u.api.get(f"/devices/{monitor.id}")["gaps"]["count"] == 0
-        server = self.u.child("holdfast-server")
-        os.kill(server, signal.SIGSTOP)
+        parent = self.u.process.pid
+        os.kill(parent, signal.SIGSTOP)  # it would start them anew at once
         try:
+            self.u.kill_child("holdfast-server")
             time.sleep(1.5)
             self.u.kill_child("mosquitto")
         finally:
-            os.kill(server, signal.SIGCONT)
+            os.kill(parent, signal.SIGCONT)
+        until("it is up", self.u.up)
         gaps = until("a gap", lambda: (g := self.u.api.get(f"/devices/{monitor.id}")["gaps"])["count"] and g)
         assert gaps["missed"] > 0 and gaps["last_ms"], gaps
         assert self.u.metrics()["device_messages_missed"] >= gaps["missed"]
