@@ -2,13 +2,15 @@
 """make_corpus - writes the seed corpora of fuzz/corpus from the vectors and from a few texts by hand.
 
 Usage: fuzz/make_corpus.py     (from anywhere; what a corpus folder holds of its own stays, unless it has the same name)
-Needs the openssl command for certificate requests.
+Needs the openssl command for requests, certificates and signatures.
 """
 import base64
+import hashlib
 import json
 import pathlib
 import re
 import subprocess
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VECTORS = ROOT / "tests/vectors/srup-v5"
@@ -40,6 +42,36 @@ PROFILES = {
     "list": "[1,2,3]",
     "broken": '{"name":"\\ud800',
 }
+
+
+# Bodies of the routes that take one, by handler; what KeyEx takes is made below.
+BODIES = {
+    "join_approve": '{"compared":true}',
+    "action": '{"action":1}',
+    "data_send": '{"data":"LIMIT","value":1.5,"kind":"double"}',
+    "type_put": PROFILES["all"].replace("box", "airmonitor"),
+    "token_new": '{"name":"n","role":"viewer","scope":"all","days":1}',
+}
+PLACES = {"{device}": "d1", "{id}": "d1", "{command}": "1", "{type}": "airmonitor", "{token}": "1", "{alert}": "1"}
+ADMIN = "Authorization: Bearer @admin\n\n"
+STRANGE_REQUESTS = {
+    "no-token": "GET /api/v1/status\n\n",
+    "another-token": "GET /api/v1/status\nAuthorization: Bearer hft_" + "0" * 64 + "\n\n",
+    "token-of-one-device": "GET /api/v1/devices/d1\nAuthorization: Bearer @device\n\n",
+    "token-of-another-device": "POST /api/v1/devices/d3/revoke\nAuthorization: Bearer @device\n\n",
+    "slashes": "GET //KeyEx/register/status\n\n",
+    "escapes": "GET /api/v1/devices/%64%31%00\n" + ADMIN,
+    "dots": "GET /api/v1/../healthz\n" + ADMIN,
+    "two-lengths": "POST /api/v1/tokens\nContent-Length: 2\nContent-Length: 3\n" + ADMIN + "{}",
+    "no-object": "POST /api/v1/tokens\n" + ADMIN + "[]",
+    "query": "GET /api/v1/devices/d1/data?series=NOTE&since_ms=0&until_ms=9&after=0&limit=5&wait_ms=1\n" + ADMIN,
+    "numbers": "GET /api/v1/devices/d1/data?since_ms=-1&limit=18446744073709551616&after=\n" + ADMIN,
+    "choice": "GET /api/v1/devices?state=joined&type=airmonitor\n" + ADMIN,
+    "events": "GET /api/v1/events?device=d1&limit=3\n" + ADMIN,
+    "wait": "GET /api/v1/commands/1?wait_ms=1000\n" + ADMIN,
+    "code": "POST /api/v1/devices/d3/join/approve\n" + ADMIN + '{"code":"00112233445566778899aabbccddeeff"}',
+}
+TOKEN_END_S = 4102444800
 
 
 def slug(text):
@@ -114,6 +146,88 @@ def key_bodies():
     return files
 
 
+def signed(name, text):
+    """RSASSA-PSS as KeyEx wants it, base64."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(text)
+        file.flush()
+        return base64.b64encode(openssl("dgst", "-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:max",
+                                        "-sign", str(VECTORS / f"{name}.key.pem"), file.name)).decode()
+
+
+def server_token(identity, name):
+    """What lets a C2 server with that key register at a KeyEx whose key is vis-r."""
+    der = openssl("pkey", "-pubin", "-in", str(VECTORS / f"{name}.pub.pem"), "-outform", "DER")
+    text = f"HOLDFAST server token\0{identity}\0{TOKEN_END_S}\0".encode() + hashlib.sha256(der).digest()
+    return f"hf1.{identity}.{TOKEN_END_S}.{signed('vis-r', text)}"
+
+
+def keyex_bodies():
+    """Good ones for what fuzz_http.c has: d4 with key vis-c3072 has proven it, vis-b is new."""
+    key = key_bodies()["vis-b"].decode()
+    csr = openssl("req", "-new", "-key", str(VECTORS / "vis-b.key.pem"), "-sha256", "-subj", "/CN=d4")
+    register = {"identity": "e1", "key": key, "type": "airmonitor"}
+    validate = {"identity": "d4", "signature": signed("vis-c3072", b"d4")}
+    access = {"identity": "d4", "csr": base64.b64encode(csr).decode(), "signature": signed("vis-c3072", csr)}
+    server = {"identity": "5f", "key": key, "signature": server_token("5f", "vis-b")}
+    return {"keyex_register": register, "keyex_validate": validate, "keyex_access": access, "keyex_c2": server}
+
+
+def http():
+    """Each route with what it needs, then requests that are odd."""
+    bodies = BODIES | {handler: json.dumps(body) for handler, body in keyex_bodies().items()}
+    files = {}
+    rows = re.findall(r'^ROUTE\("(\w+)", "([^"]+)", (\w+),', (ROOT / "server/api/routes.def").read_text(), re.M)
+    for method, pattern, handler in rows:
+        path = re.sub(r"\{\w+\}", lambda place: PLACES.get(place[0], "1"), pattern)
+        files.setdefault(slug(handler), f"{method} {path}\n{ADMIN}{bodies.get(handler, '')}".encode())
+    return {name: text.encode() for name, text in STRANGE_REQUESTS.items()} | files
+
+
+def pem():
+    files = {path.name: path.read_bytes() for path in sorted(VECTORS.glob("vis-[ac]*.pem"))}
+    with tempfile.TemporaryDirectory() as folder:
+        key, cert = f"{folder}/key", f"{folder}/cert"
+        files["p256"] = openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout")
+        pathlib.Path(key).write_bytes(files["p256"])
+        files["p256-pkcs8"] = openssl("pkcs8", "-topk8", "-nocrypt", "-in", key)
+        files["p256-public"] = openssl("pkey", "-in", key, "-pubout")
+        files["p256-public-der"] = openssl("pkey", "-in", key, "-pubout", "-outform", "DER")
+        files["certificate"] = openssl("req", "-x509", "-key", key, "-subj", "/CN=2a", "-days", "30000", "-addext",
+                                       "subjectAltName=DNS:localhost,IP:127.0.0.1")
+        pathlib.Path(cert).write_bytes(files["certificate"])
+        files["certificate-der"] = openssl("x509", "-in", cert, "-outform", "DER")
+    files["bundle"] = files["certificate"] + files["certificate"]
+    files["key-and-certificate"] = files["p256"] + files["certificate"]
+    files["crlf"] = files["certificate"].replace(b"\n", b"\r\n")
+    files["token"] = server_token("5e", "vis-a").encode()
+    files["locked"] = b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
+    return files
+
+
+def fields(rows):
+    """A short message of each type, its fields in the order of fuzz_fields.c."""
+    files = {}
+    for number, name in enumerate(re.findall(r"^MSG0?\((\w+),", (ROOT / "lib/wire/messages.def").read_text(), re.M)):
+        files[slug(name)] = bytes([number]) + bytes(range(16)) + b"\0\x01t" + b"\0\x02ab" * 40
+    assert len(files) == len({row["type"] for row in rows if row["expect"] == "accept"})
+    return files
+
+
+def lines(rows):
+    """Lines for decode and for encode, of the vectors."""
+    files = {}
+    for row in sorted(rows, key=lambda row: len(row["message"])):
+        accepted = row["expect"] == "accept"
+        name = f"{slug(row['type'])}-{'ok' if accepted else row.get('stage')}"
+        if row["type"] in ("GENERIC", "ACTION", "DATA", "SYND_REQUEST", "HM_JOIN_RESP", "SYND_DEV_LIST"):
+            files.setdefault(name, (json.dumps(row) + "\n").encode())
+    files["sealed-here"] = (b'{"type":"HM_JOIN_RESP","key":"vis-a","recipient_key":"vis-r","plaintext":"6162","fields":'
+                            b'{"sequence_id":"1","sender_id":"000000000000002a","token":"74"}}\n')
+    files["hex"] = rows[1]["message"].encode() + b"\r\n \n0\nzz\n{}\n[]\n"
+    return files
+
+
 def main():
     rows = vectors()
     write("wire", wire(rows))
@@ -124,6 +238,10 @@ def main():
     write("profile", {name: text.encode() for name, text in PROFILES.items()})
     write("csr", requests())
     write("keybody", key_bodies())
+    write("http", http())
+    write("pem", pem())
+    write("fields", fields(rows))
+    write("lines", lines(rows))
 
 
 if __name__ == "__main__":

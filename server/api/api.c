@@ -123,10 +123,9 @@ static enum hf_err read_body(struct api_call *c)
 		return c->body ? HF_E_OK : HF_E_MEMORY;
 	}
 	c->body = json_loadb((const char *)b->ptr, b->len, JSON_REJECT_DUPLICATES, &e);
-	if (!json_is_object(c->body))
-		return api_refuse(c, HF_E_INPUT, "the body is not a JSON object: %s at line %d, column %d",
-		                  c->body ? "other JSON" : e.text, e.line, e.column);
-	return HF_E_OK;
+	if (!c->body)
+		return api_refuse(c, HF_E_INPUT, "the body is no JSON: %s at line %d, column %d", e.text, e.line, e.column);
+	return json_is_object(c->body) ? HF_E_OK : api_refuse(c, HF_E_INPUT, "the body must be a JSON object, as {...}");
 }
 
 static enum hf_err run(struct api_call *c)

@@ -192,6 +192,8 @@ static const char *why_refused(const struct http_call *c, enum hf_err err)
 {
 	if (c->body.err == HF_E_TOO_BIG)
 		return "the body is larger than the server takes; see http_body_max";
+	if (c->ambiguous)
+		return "the request says more than once how long its body is";
 	return err == HF_E_NOT_FOUND ? "no such path; docs/generated/routes.md lists them" : NULL;
 }
 
