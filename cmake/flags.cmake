@@ -1,7 +1,7 @@
 # How everything is compiled: warnings always, hardening in release, one optional set of sanitizers (HF_SANITIZE).
 set(HF_SANITIZE "" CACHE STRING "sanitizers of this build, as -fsanitize= takes them; empty: none")
 option(HF_FUZZ "build libFuzzer programs instead of programs that replay the corpus" OFF)
-option(HF_COVERAGE "count executed lines (gcov)" OFF)
+option(HF_COVERAGE "count executed lines (clang), in a file that the process maps" OFF)
 option(HF_PORTABLE_ONLY "build portable modules, port/fake and their tests alone: for machines without our libraries" OFF)
 
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
@@ -36,9 +36,11 @@ endif()
 if(HF_FUZZ)
 	target_compile_options(hf_checked INTERFACE -fsanitize=fuzzer-no-link)
 endif()
+# The counters are in the file at once: nothing is lost with a process that is killed, or that may not open files any more.
 if(HF_COVERAGE)
-	target_compile_options(hf_checked INTERFACE --coverage)
-	target_link_options(hf_checked INTERFACE --coverage)
+	target_compile_options(hf_checked INTERFACE
+		-fprofile-instr-generate -fcoverage-mapping "SHELL:-mllvm -runtime-counter-relocation")
+	target_link_options(hf_checked INTERFACE -fprofile-instr-generate)
 endif()
 
 if(NOT HF_PORTABLE_ONLY)
