@@ -7,6 +7,7 @@
 #include "api/api.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/http_mhd.h"
+#include "fuzz/http_worker.h"
 #include "http/http.h"
 #include "join/join.h"
 #include "keyex/keyex.h"
@@ -18,6 +19,7 @@
 #include "signer/signer.h"
 #include "telemetry/telemetry.h"
 #include "type/type.h"
+#include "upkeep/upkeep.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -41,6 +43,7 @@ static struct {
 	int signer_fd; /* the other end */
 	struct keyex keyex;
 	struct link link; /* never started: the broker is not there */
+	struct upkeep upkeep;
 	struct http *http;
 	struct api api;
 	char admin[BEARER_MAX], device[BEARER_MAX];
@@ -152,6 +155,8 @@ static void open_server(void)
 	open_database();
 	session_cache_init(&s.sessions, s.db, &s.facts, SELF);
 	s.keyex = (struct keyex){s.db, &s.facts, load("vis-r"), KEYEX, SELF, INT32_MAX, 10, 30};
+	s.upkeep = (struct upkeep){.conf = &s.conf, .db = s.db, .facts = &s.facts};
+	check(upkeep_init(&s.upkeep, os_now_ms(), os_monotonic_ms()) == HF_E_OK);
 	s.link.s = (struct link_setup){.loop = &s.loop, .db = s.db, .facts = &s.facts, .sessions = &s.sessions};
 	s.api = (struct api){.conf = &s.conf,
 	                     .loop = &s.loop,
@@ -161,6 +166,7 @@ static void open_server(void)
 	                     .signer = &s.signer,
 	                     .link = &s.link,
 	                     .keyex = &s.keyex,
+	                     .upkeep = &s.upkeep,
 	                     .commands = {1000, 10},
 	                     .broker_name = "localhost",
 	                     .server_key_base64 = "a2V5",
@@ -173,6 +179,11 @@ static void open_server(void)
 }
 
 /* --- one request ---------------------------------------------------------------------------------------------------- */
+
+static void work(void)
+{
+	worker_play(s.db);
+}
 
 /* The tokens of this run are random: the input names them. */
 static bool put_token(struct MHD_Connection *c)
@@ -213,7 +224,7 @@ static bool token_given;
 static void on_reply(struct MHD_Connection *c)
 {
 	const char *url = c->url + strspn(c->url, "/") - (c->url[0] == '/');
-	bool plain = starts(url, "/KeyEx/register/get_") || starts(url, "/metrics");
+	bool plain = c->more || starts(url, "/KeyEx/register/get_") || starts(url, "/metrics");
 	json_t *reply = json_loadb((const char *)c->reply.ptr, c->reply.len, 0, NULL);
 
 	check(c->status >= 200 && c->status < 600 && c->status != 500);
@@ -239,10 +250,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	token_given = put_token(&c);
 	c.on_reply = on_reply;
 	mhd_receive(&c, &slot);
+	work();
 	answer_signer();
 	http_wake_all(s.http, UINT64_MAX);
+	work();
 	http_turn_done(s.http, true);
-	mhd_finish(&c, &slot);
+	mhd_finish(&c, &slot, work);
 	check(slot == NULL);
 	db_rollback(s.db);
 	session_turn_done(&s.sessions, false);

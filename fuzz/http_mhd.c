@@ -11,6 +11,8 @@
 
 struct MHD_Response {
 	struct hf_span body;
+	MHD_ContentReaderCallback more;
+	void *ctx;
 };
 
 struct mhd_callbacks mhd;
@@ -103,10 +105,28 @@ void mhd_receive(struct MHD_Connection *c, void **slot)
 	call(c, hf_span_of("", 0), slot);
 }
 
-void mhd_finish(struct MHD_Connection *c, void **slot)
+/* Takes a reply in pieces until it ends, breaks off, or sleeps with nobody to wake it. */
+static void drain(struct MHD_Connection *c, void (*idle)(void))
+{
+	char block[1000];
+	ssize_t n = 0;
+	uint64_t at = 0;
+
+	while (c->more && n >= 0 && !c->suspended) {
+		n = c->more(c->more_ctx, at, block, sizeof block);
+		at += n > 0 ? (uint64_t)n : 0;
+		if (c->suspended)
+			idle();
+		else if (n == 0) /* nothing, and not asleep: that would spin */
+			abort();
+	}
+}
+
+void mhd_finish(struct MHD_Connection *c, void **slot, void (*idle)(void))
 {
 	if (!c->suspended && c->status == 0)
 		call(c, hf_span_of("", 0), slot);
+	drain(c, idle);
 	mhd.completed(mhd.completed_ctx, c, slot, MHD_REQUEST_TERMINATED_COMPLETED_OK);
 }
 
@@ -189,11 +209,22 @@ int MHD_get_connection_values(struct MHD_Connection *c, enum MHD_ValueKind kind,
 
 struct MHD_Response *MHD_create_response_from_buffer(size_t size, void *buffer, enum MHD_ResponseMemoryMode mode)
 {
-	struct MHD_Response *r = malloc(sizeof *r);
+	struct MHD_Response *r = calloc(1, sizeof *r);
 
 	(void)mode;
 	if (r)
 		r->body = hf_span_of(buffer, size);
+	return r;
+}
+
+struct MHD_Response *MHD_create_response_from_callback(uint64_t size, size_t block, MHD_ContentReaderCallback more,
+                                                       void *ctx, MHD_ContentReaderFreeCallback release)
+{
+	struct MHD_Response *r = calloc(1, sizeof *r);
+
+	(void)size, (void)block, (void)release;
+	if (r)
+		*r = (struct MHD_Response){.more = more, .ctx = ctx};
 	return r;
 }
 
@@ -207,6 +238,8 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *c, unsigned int status
 {
 	c->status = status;
 	c->reply = r->body;
+	c->more = r->more;
+	c->more_ctx = r->ctx;
 	c->on_reply(c);
 	return MHD_YES;
 }

@@ -24,6 +24,8 @@ struct MHD_Connection {
 	bool suspended;
 	unsigned status; /* 0: no reply */
 	struct hf_span reply; /* good until the response is destroyed */
+	MHD_ContentReaderCallback more; /* of a reply in pieces */
+	void *more_ctx;
 	void (*on_reply)(struct MHD_Connection *c);
 };
 
@@ -40,7 +42,7 @@ extern struct mhd_callbacks mhd;
 bool mhd_read(struct MHD_Connection *c, struct hf_span input);
 /* Hands it over as the library does: head, body in two parts, end. Then it is suspended or has its reply. */
 void mhd_receive(struct MHD_Connection *c, void **slot);
-/* After a resume: the reply, if there is one, and the end of the request. */
-void mhd_finish(struct MHD_Connection *c, void **slot);
+/* After a resume: the reply, if there is one, all its pieces, and the end of the request. idle lets others work while it sleeps. */
+void mhd_finish(struct MHD_Connection *c, void **slot, void (*idle)(void));
 
 #endif

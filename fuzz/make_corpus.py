@@ -68,6 +68,7 @@ STRANGE_REQUESTS = {
     "numbers": "GET /api/v1/devices/d1/data?since_ms=-1&limit=18446744073709551616&after=\n" + ADMIN,
     "choice": "GET /api/v1/devices?state=joined&type=airmonitor\n" + ADMIN,
     "events": "GET /api/v1/events?device=d1&limit=3\n" + ADMIN,
+    "export": "GET /api/v1/export?format=csv&type=airmonitor\n" + ADMIN,
     "wait": "GET /api/v1/commands/1?wait_ms=1000\n" + ADMIN,
     "code": "POST /api/v1/devices/d3/join/approve\n" + ADMIN + '{"code":"00112233445566778899aabbccddeeff"}',
 }
