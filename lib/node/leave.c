@@ -138,11 +138,13 @@ enum hf_err hf_node_take_deregister(struct hf_node *n, const struct hf_wire_msg 
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
-static const char *whose_wish(const struct hf_node *n)
+/* Tells that it is done and whose wish it was. */
+static void tell_done(const struct hf_node *n, enum hf_node_kind kind, uint64_t id)
 {
-	return n->before == HF_NODE_S_PARTING ? "own wish"
-	       : n->before == HF_NODE_S_NEW   ? "earlier"
-	                                      : "the server's command";
+	bool own = n->before == HF_NODE_S_PARTING, earlier = n->before == HF_NODE_S_NEW || n->before == HF_NODE_S_GONE;
+	const char *whose = own ? "own wish" : earlier ? "earlier" : "the server's command";
+
+	hf_node_tell(n, &(struct hf_node_event){.kind = kind, .err = own ? n->why : HF_E_OK, .id = id, .text = whose});
 }
 
 enum hf_err hf_node_do_quit(struct hf_node *n)
@@ -150,8 +152,7 @@ enum hf_err hf_node_do_quit(struct hf_node *n)
 	hf_node_forget_requests(n);
 	hf_node_queue_drop(n);
 	n->join_tries = 0;
-	hf_node_tell(n,
-	             &(struct hf_node_event){.kind = HF_NODE_LEFT, .err = n->why, .id = n->server, .text = whose_wish(n)});
+	tell_done(n, HF_NODE_LEFT, n->server);
 	return HF_E_OK;
 }
 
@@ -196,8 +197,7 @@ enum hf_err hf_node_do_wipe(struct hf_node *n)
 	enum hf_err err = erase_items(n);
 
 	if (err == HF_E_OK)
-		hf_node_tell(
-			n, &(struct hf_node_event){.kind = HF_NODE_DEREGISTERED, .err = n->why, .id = id, .text = whose_wish(n)});
+		tell_done(n, HF_NODE_DEREGISTERED, id);
 	return err;
 }
 
@@ -205,7 +205,6 @@ enum hf_err hf_node_do_wipe_later(struct hf_node *n)
 {
 	n->deadline_ms = n->now_ms + hf_node_backoff_ms(n, n->join_tries++, RETRY_MS, RETRY_MAX_MS);
 	hf_node_tell(n, &(struct hf_node_event){.kind = HF_NODE_STORE_FAILED, .err = n->why});
-	n->why = HF_E_OK;
 	return HF_E_OK;
 }
 

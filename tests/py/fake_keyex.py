@@ -37,11 +37,11 @@ class Authority:
         self.name = name_of(common_name)
         self.cert = self._sign(self.name, self.key.public_key(), None)
 
-    def _sign(self, subject, public_key, usage):
+    def _sign(self, subject, public_key, usage, life=30 * DAY):
         now = datetime.datetime.utcnow()
         builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self.name).public_key(public_key)
         builder = builder.serial_number(x509.random_serial_number())
-        builder = builder.not_valid_before(now - DAY).not_valid_after(now + 30 * DAY)
+        builder = builder.not_valid_before(now - DAY if life > DAY else now).not_valid_after(now + life)
         builder = builder.add_extension(x509.BasicConstraints(ca=usage is None, path_length=None), critical=True)
         if usage is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -50,9 +50,9 @@ class Authority:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
-    def certify(self, common_name, public_key, usage=ExtendedKeyUsageOID.CLIENT_AUTH):
+    def certify(self, common_name, public_key, usage=ExtendedKeyUsageOID.CLIENT_AUTH, life=30 * DAY):
         """PEM bytes of a leaf certificate."""
-        return self._pem(self._sign(name_of(common_name), public_key, usage))
+        return self._pem(self._sign(name_of(common_name), public_key, usage, life))
 
     @staticmethod
     def _pem(cert):
@@ -66,7 +66,8 @@ class Authority:
 class FakeKeyEx:
     """KeyEx on https://localhost:port, and the files that a broker and a C2 server need.
 
-    broken maps a path's first part ("access") to a status answered instead, requests lists what was asked.
+    broken maps a path's first part ("access") to a status answered instead, requests lists what was asked, life is how
+    long the devices' certificates are good.
     """
 
     def __init__(self, directory, port, broker="localhost"):
@@ -74,7 +75,7 @@ class FakeKeyEx:
         self.key = rsa.generate_private_key(65537, 2048)
         self.identity = srup5.id_text(srup5.new_id())
         self.web_ca, self.broker_ca = Authority("fake web CA"), Authority("fake broker CA")
-        self.devices, self.broken, self.requests = {}, {}, []
+        self.devices, self.broken, self.requests, self.life = {}, {}, [], 30 * DAY
         self._write_files()
         self._serve()
 
@@ -161,7 +162,8 @@ class FakeKeyEx:
     def _access(self, body):
         device, csr = self.devices[body["identity"]], unb64(body["csr"])
         srup5.verify_pss(unb64(body["signature"]), csr, srup5.load_public(device["key"]))
-        cert = self.broker_ca.certify(body["identity"], x509.load_pem_x509_csr(csr).public_key())
+        cert = self.broker_ca.certify(body["identity"], x509.load_pem_x509_csr(csr).public_key(),
+                                      life=self.life)
         return 200, {"certificate": b64(cert), "CA_certificate": b64(self.broker_ca.pem)}
 
     def _get_key(self, identity):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/py"))
@@ -69,14 +70,21 @@ class Monitor:
         self.out, self.err = stage.dir / f"{name}.out", stage.dir / f"{name}.err"
         self.process = None
 
-    def start(self, *options, interval_ms=200):
-        """Start it; options come last, so that they override."""
+    def start(self, *options, interval_ms=200, env=None):
+        """Start it; options come last, so that they override. env: more of the environment."""
         command = [BIN / "airmonitor", "--server", f"https://localhost:{HTTPS_PORT}", "--ca",
                    self.stage.dir / "web_ca.crt", "--data", self.dir, "--replay", SAMPLE, "--interval-ms",
                    str(interval_ms), *options]
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
-            self.process = subprocess.Popen(command, stdout=out, stderr=err)
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env={**os.environ, **(env or {})})
         return self
+
+    def wish(self, word, status=0):
+        """airmonitor --WORD for this directory; what it prints."""
+        done = subprocess.run([BIN / "airmonitor", "--data", self.dir, f"--{word}"], capture_output=True, text=True,
+                              timeout=DEADLINE_S)
+        assert done.returncode == status, done
+        return done.stdout + done.stderr
 
     def lines(self, start=""):
         """Lines of stdout that begin so."""
@@ -190,3 +198,28 @@ class Stage:
             if header.sender_id == int(device, 16):
                 found.setdefault(header.sequence_id, set()).add(message.payload)
         return found
+
+
+def shim(directory):
+    """device_shim.c as a library for LD_PRELOAD."""
+    library = directory / "device_shim.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, TOP / "tests/stories/device_shim.c", "-ldl"], check=True,
+                   timeout=DEADLINE_S * 3)
+    return library
+
+
+def run(names):
+    """Runs the functions of a story's main module, or those that the command line names. What its main returns."""
+    tests = [value for name, value in names.items()
+             if callable(value) and getattr(value, "__module__", "") == "__main__" and name != "main" and name[0] != "_"]
+    chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
+    failed = 0
+    for test in chosen:
+        try:
+            test()
+            print(f"ok {test.__name__}", flush=True)
+        except Exception:  # whatever it was, the others run
+            failed += 1
+            print(f"FAILED {test.__name__}\n{traceback.format_exc()}", flush=True)
+    print(f"{len(chosen) - failed} passed, {failed} failed")
+    return 1 if failed or not chosen else 0

@@ -8,13 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-import traceback
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from device_stage import (ACTION_FAIL, ACTION_OK, ACTION_UNKNOWN, BIN, DATA_UNKNOWN, DEADLINE_S, HTTPS_PORT, LED_OFF,
-                          LED_ON, LED_TOGGLE, SAMPLE, Stage, until)
+                          LED_ON, LED_TOGGLE, SAMPLE, Stage, run, until)
 from fake_keyex import Authority
 import srup5
 
@@ -265,7 +264,9 @@ def usage():
     cases = [([], 2, "--server, --ca and --data are needed"), (base, 2, "one of --replay and --iio is needed"),
              ([*base, "--replay", SAMPLE, "--iio", "x"], 2, "one of --replay and --iio is needed"),
              ([*base, "--join", "never"], 2, "--join takes"), ([*base, "--interval-ms", "99"], 2, "out of range"),
-             ([*base, "--broker-port", "70000"], 2, "out of range"), ([*base, "more"], 2, "no such argument: more"),
+             ([*base, "--broker-port", "70000"], 2, "out of range"), ([*base, "--keepalive-s", "4"], 2, "out of range"),
+             (["--resign"], 2, "--data is needed"), (["--data", "/x", "--resign", "--rejoin"], 2, "one wish at a time"),
+             (["--data", "/nonexistent/x", "--resign"], 1, "holds no device"), ([*base, "more"], 2, "no such argument: more"),
              (["--nonsense"], 2, "unrecognized option"), ([*base, "--replay", "/none.csv"], 1, "cannot read /none.csv"),
              ([*base, "--replay", SAMPLE], 1, "cannot make the directory /nonexistent/x"),
              ([*base, "--replay", SAMPLE, "--ca", "/none.crt"], 1, "cannot read the CA file /none.crt"),
@@ -277,19 +278,7 @@ def usage():
 
 
 def main():
-    tests = [value for name, value in globals().items()
-             if callable(value) and getattr(value, "__module__", "") == "__main__" and name != "main"]
-    chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
-    failed = 0
-    for test in chosen:
-        try:
-            test()
-            print(f"ok {test.__name__}", flush=True)
-        except Exception:  # whatever it was, the others run
-            failed += 1
-            print(f"FAILED {test.__name__}\n{traceback.format_exc()}", flush=True)
-    print(f"{len(chosen) - failed} passed, {failed} failed")
-    return 1 if failed or not chosen else 0
+    return run(globals())
 
 
 if __name__ == "__main__":
