@@ -260,6 +260,7 @@ static enum hf_err publish(void *ctx, const char *topic, struct hf_span payload,
 
 	if (f->dead || f->refuse_publish || f->sent_count == HF_FAKE_SENT_MAX || payload.len > sizeof s->bytes)
 		return HF_E_UNREACHABLE;
+	s->due_ms = 0;
 	s->ticket = *ticket = ++f->next_ticket;
 	s->len = payload.len;
 	memcpy(s->bytes, payload.ptr, payload.len);

@@ -29,6 +29,7 @@ struct hf_fake_value {
 struct hf_fake_sent {
 	char topic[HF_WIRE_TOPIC_MAX];
 	size_t len;
+	int64_t due_ms; /* when it comes to the other side; 0: not said yet */
 	uint16_t ticket;
 	uint8_t bytes[HF_FAKE_MESSAGE_MAX];
 };

@@ -81,6 +81,7 @@ static unsigned answer_register(struct hf_fake_home *h, struct hf_wr *body)
 
 	h->registrations++;
 	h->seen_count = 0; /* another id, other numbers */
+	h->heard = (struct hf_seal_window){0, 0};
 	if (hf_id_parse(member(&h->fake, "identity"), &h->device) != HF_E_OK ||
 	    hf_hex_decode(member(&h->fake, "key"), &w) != HF_E_OK)
 		return 400;
@@ -212,10 +213,19 @@ void hf_fake_home_send(struct hf_fake_home *h, struct hf_wire_msg m, uint64_t ke
 	hf_fake_home_replay(h);
 }
 
-void hf_fake_home_replay(struct hf_fake_home *h)
+static void deliver(struct hf_fake_home *h, const struct hf_fake_sent *s)
 {
 	if (h->up)
-		hf_node_on_message(&h->node, h->now_ms, hf_span_text(h->last.topic), hf_span_of(h->last.bytes, h->last.len));
+		hf_node_on_message(&h->node, h->now_ms, hf_span_text(s->topic), hf_span_of(s->bytes, s->len));
+}
+
+void hf_fake_home_replay(struct hf_fake_home *h)
+{
+	h->last.due_ms = h->now_ms + h->latency_ms;
+	if (h->latency_ms == 0)
+		deliver(h, &h->last);
+	else if (h->way_count < HF_FAKE_WAY_MAX)
+		h->way[h->way_count++] = h->last;
 }
 
 static void send_response(struct hf_fake_home *h, struct hf_span token, uint8_t status)
@@ -288,6 +298,8 @@ static void take(struct hf_fake_home *h, const struct hf_fake_sent *s)
 		return;
 	}
 	note_id(h, m.sequence_id, hf_span_of(s->bytes, s->len));
+	h->lost += hf_seal_window_judge(&h->heard, m.sequence_id) != HF_E_OK;
+	hf_seal_window_mark(&h->heard, m.sequence_id);
 	h->sequence = m.sequence_id > h->sequence ? m.sequence_id : h->sequence;
 	count(h, &m);
 	hf_node_on_published(&h->node, h->now_ms, s->ticket, !h->deny);
@@ -303,6 +315,32 @@ static void take(struct hf_fake_home *h, const struct hf_fake_sent *s)
 }
 
 /* --- time --------------------------------------------------------------------------------------------------------- */
+
+/* When the next message is at its end; what has just left gets its time here. */
+static int64_t way_ms(struct hf_fake_home *h)
+{
+	for (size_t i = 0; i < h->fake.sent_count; i++)
+		if (h->fake.sent[i].due_ms == 0)
+			h->fake.sent[i].due_ms = h->now_ms + h->latency_ms;
+	int64_t up_ms = h->up && h->fake.sent_count > 0 ? h->fake.sent[0].due_ms : INT64_MAX;
+	int64_t down_ms = h->way_count > 0 ? h->way[0].due_ms : INT64_MAX;
+
+	return up_ms < down_ms ? up_ms : down_ms;
+}
+
+/* Brings one message to its end. */
+static void carry(struct hf_fake_home *h)
+{
+	struct hf_fake_sent s;
+
+	if (h->way_count > 0 && h->way[0].due_ms <= h->now_ms) {
+		s = h->way[0];
+		memmove(h->way, h->way + 1, --h->way_count * sizeof h->way[0]);
+		deliver(h, &s);
+	} else if (hf_fake_take(&h->fake, &s)) {
+		take(h, &s);
+	}
+}
 
 /* What the broker thinks of the pair that the device comes with. */
 static enum hf_err welcome(struct hf_fake_home *h)
@@ -338,8 +376,6 @@ static void knock(struct hf_fake_home *h)
 /* Does one thing that is to be done outside the device; false when all is quiet. */
 static bool act(struct hf_fake_home *h)
 {
-	struct hf_fake_sent s;
-
 	if (h->fake.asked) {
 		answer_http(h);
 		return true;
@@ -356,8 +392,8 @@ static bool act(struct hf_fake_home *h)
 		knock(h);
 		return true;
 	}
-	if (h->up && hf_fake_take(&h->fake, &s)) {
-		take(h, &s);
+	if (way_ms(h) <= h->now_ms) {
+		carry(h);
 		return true;
 	}
 	return false;
@@ -375,6 +411,8 @@ void hf_fake_home_run(struct hf_fake_home *h, int64_t for_ms)
 			continue;
 		if (h->fake.linked && !h->up && !h->offline && h->knock_ms < next_ms)
 			next_ms = h->knock_ms;
+		if (way_ms(h) < next_ms)
+			next_ms = way_ms(h);
 		if (next_ms > end_ms) {
 			h->now_ms = end_ms;
 			return;

@@ -10,7 +10,7 @@
 extern "C" {
 #endif
 
-enum { HF_FAKE_SEEN_MAX = 4096, HF_FAKE_RING = 16 };
+enum { HF_FAKE_SEEN_MAX = 4096, HF_FAKE_RING = 16, HF_FAKE_WAY_MAX = 16 };
 
 /* One sequence id that came in, and what it stood on. */
 struct hf_fake_seen {
@@ -34,7 +34,10 @@ struct hf_fake_home {
 	unsigned broken_status, registrations, certificates;
 	int64_t life_s; /* of the certificates that it gives */
 
-	/* Broker. */
+	/* Broker. What takes time is on its way, oldest first. */
+	int64_t latency_ms; /* one way */
+	struct hf_fake_sent way[HF_FAKE_WAY_MAX];
+	size_t way_count;
 	int64_t wrong_s; /* by how much the device's clock is wrong */
 	int64_t knock_ms; /* when the port tries next */
 	unsigned made, bad_pairs; /* which connect the connection is of; how often key and certificate did not fit */
@@ -46,9 +49,10 @@ struct hf_fake_home {
 	uint8_t person_status; /* the answer to a moderated one; 0: nobody answers */
 	bool deny; /* the broker refuses what the device publishes */
 	struct hf_fake_sent last; /* the last message to the device, for replays */
+	struct hf_seal_window heard; /* judged as our server does */
 	struct hf_fake_seen seen[HF_FAKE_SEEN_MAX];
 	size_t seen_count;
-	unsigned reused, forged; /* ids seen on other bytes; bad signatures */
+	unsigned reused, forged, lost; /* ids seen on other bytes; bad signatures; honest messages too old to be taken */
 	unsigned readings, responses, identifications, joins, resignations, deregistrations;
 	uint8_t status; /* of the last RESPONSE */
 	uint8_t token[HF_PEER_TOKEN_MAX];
@@ -71,7 +75,7 @@ void hf_fake_home_stop(struct hf_fake_home *h);
 void hf_fake_home_run(struct hf_fake_home *h, int64_t for_ms);
 /* Sends one message of the server to the device: signs it with that key; 0 in m->sequence_id takes the next. */
 void hf_fake_home_send(struct hf_fake_home *h, struct hf_wire_msg m, uint64_t key);
-/* The device hears the last message once more. */
+/* The device hears the last message once more, after the latency. */
 void hf_fake_home_replay(struct hf_fake_home *h);
 /* Cuts the connection; it comes back with the next run, unless offline is set. */
 void hf_fake_home_drop(struct hf_fake_home *h);
