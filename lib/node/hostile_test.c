@@ -187,7 +187,7 @@ static unsigned roll(unsigned sides)
 }
 
 /* The server sends; the broker keeps it and gives on nothing. */
-static void catch(unsigned i)
+static void catch (unsigned i)
 {
 	h.up = false;
 	hf_fake_home_send(&h, action(LED_ON), h.server_key);
@@ -207,8 +207,7 @@ static void try_bad(const struct hf_fake_sent *good)
 	case 2: memcpy(bad.topic, "SRUP/abc", 9); break;
 	default:
 		h.up = false;
-		hf_fake_home_send(&h, (struct hf_wire_msg){.type = HF_WIRE_ACTION, .token = hf_span_text("x")},
-		                  STRANGER);
+		hf_fake_home_send(&h, (struct hf_wire_msg){.type = HF_WIRE_ACTION, .token = hf_span_text("x")}, STRANGER);
 		h.up = true;
 		bad = h.last;
 	}
@@ -231,13 +230,13 @@ static void hostile_day(uint64_t seed)
 	REQUIRE(joined());
 	dice = seed;
 	for (unsigned i = 0; i < CAUGHT; i++)
-		catch(i);
+		catch (i);
 	for (unsigned step = 0; step < 4000; step++) {
 		struct caught *c = &caught[roll(CAUGHT)];
 		unsigned what = roll(100);
 
 		if (what < 10)
-			catch((unsigned)(c - caught)); /* what was there is dropped for ever */
+			catch ((unsigned)(c - caught)); /* what was there is dropped for ever */
 		else if (what < 50)
 			try_bad(&c->sent);
 		else if (what < 97)

@@ -505,9 +505,9 @@ TEST(M3_device_ids_rise_over_restarts)
 UNIT_TESTS(T(action_is_done_and_answered_with_its_token), T(setting_is_done_and_answered),
            T(identification_has_a_token_of_its_own), T(own_messages_come_back), T(M1_device_every_cut),
            T(M2_device_forged_highest_sequence), T(M2_device_flipped_bits), T(M3_device_replay_at_once),
-           T(M3_device_replay_after_power_cut), T(M3_device_power_cut_at_every_store_operation), T(M3_device_no_sequence_id_twice_after_a_crash),
-           T(M3_device_reservation_not_stored), T(window_not_stored_is_not_marked), T(M3_device_ids_rise_over_restarts),
-           T(M5_device_strange_server), T(M5_device_unruled_types),
-           T(commands_before_the_join_are_refused), T(M6_device_foreign_token), T(M6_device_used_token),
-           T(M6_device_expired_token), T(M6_device_token_of_the_request), T(M6_device_value_not_asked_for),
-           T(M10_device_envelope_that_does_not_open))
+           T(M3_device_replay_after_power_cut), T(M3_device_power_cut_at_every_store_operation),
+           T(M3_device_no_sequence_id_twice_after_a_crash), T(M3_device_reservation_not_stored),
+           T(window_not_stored_is_not_marked), T(M3_device_ids_rise_over_restarts), T(M5_device_strange_server),
+           T(M5_device_unruled_types), T(commands_before_the_join_are_refused), T(M6_device_foreign_token),
+           T(M6_device_used_token), T(M6_device_expired_token), T(M6_device_token_of_the_request),
+           T(M6_device_value_not_asked_for), T(M10_device_envelope_that_does_not_open))

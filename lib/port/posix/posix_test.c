@@ -111,6 +111,12 @@ TEST(store_keeps_values)
 	CHECK(holds(s, HF_NODE_ITEM_BROKER, "elsewhere"));
 	CHECK(holds(s, HF_NODE_ITEM_COUNTER, "12345678"));
 	CHECK(holds(s, HF_NODE_ITEM_APPLICATION, ""));
+	CHECK_EQ(hf_posix_store_erase(s, HF_NODE_ITEM_BROKER), HF_E_OK);
+	CHECK_EQ(hf_posix_store_erase(s, HF_NODE_ITEM_BROKER), HF_E_OK); /* it was not there */
+	s = reopen(s);
+	REQUIRE(s);
+	CHECK(!holds(s, HF_NODE_ITEM_BROKER, "elsewhere"));
+	CHECK(holds(s, HF_NODE_ITEM_COUNTER, "12345678"));
 	hf_posix_store_close(s);
 	CHECK(stat(in_dir("store.key"), &st) == 0 && (st.st_mode & 0777) == 0600 && st.st_size == 32);
 	CHECK(stat(in_dir("store.hf"), &st) == 0 && (st.st_mode & 0777) == 0600);
