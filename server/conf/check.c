@@ -113,6 +113,21 @@ static void keys_check(const struct conf *c, int64_t now_s, struct conf_report *
 		key_place_check(c, (enum conf_place)i, now_s, r);
 }
 
+enum hf_err conf_check_certs(const struct conf *c, int64_t now_s, struct conf_report *r)
+{
+	char path[CONF_PATH_MAX];
+	size_t problems = r->count;
+
+	for (size_t i = 0; i < CONF_PLACE_COUNT_; i++) {
+		const struct demand *d = &demands[kind_of[i]];
+
+		conf_place(c, (enum conf_place)i, path);
+		if (d->is_cert && (!d->for_broker || c->broker == CONF_BROKER_EMBEDDED))
+			conf_check_cert(path, now_s, r);
+	}
+	return r->count > problems ? HF_E_EXPIRED : HF_E_OK;
+}
+
 static void folders_check(const struct conf *c, struct conf_report *r)
 {
 	char path[CONF_PATH_MAX];

@@ -52,6 +52,9 @@ void conf_print(const struct conf *c, struct os_buf *out);
  * Errors: MISSING, with every problem in r. */
 HF_NODISCARD enum hf_err conf_check(const struct conf *c, int64_t now_s, struct conf_report *r);
 
+/* Only the certificates by the clock. Errors: EXPIRED, with a sentence in r for each that is not good. */
+HF_NODISCARD enum hf_err conf_check_certs(const struct conf *c, int64_t now_s, struct conf_report *r);
+
 /* Where things lie: CONF_PLACE_DB, ... (places.def). */
 enum conf_place {
 #define PLACE(NAME, BASE, path, KIND) CONF_PLACE_##NAME,

@@ -1,6 +1,7 @@
 /* daemon - the parent: starts, watches, restarts and stops its children. Parses nothing from outside, opens no network
  * socket. Uses: os, conf. */
 #include "daemon/daemon.h"
+#include "upkeep/upkeep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,8 @@ enum {
 	STEADY_MS = 30000, /* who ran this long begins with the shortest backoff again */
 	STOP_MS = 10000,
 	READY_POLL_MS = 100,
+	CLOCK_LOOK_MS = 5000,
+	CERTS_LOOK_MS = 24 * 3600 * 1000,
 	EXIT_BUSY = 1,
 	EXIT_BROKEN = 3
 };
@@ -43,7 +46,9 @@ struct parent {
 	const struct conf *conf;
 	struct os_loop loop;
 	struct os_watch signals;
-	struct os_timer stop_overdue, ready_poll;
+	struct os_timer stop_overdue, ready_poll, clock_look;
+	struct upkeep_clock clock;
+	int64_t certs_ms; /* when the certificates were looked at */
 	struct unit units[UNITS];
 	pid_t pids[DAEMON_CHILDREN]; /* 0: not running */
 	bool told[DAEMON_CHILDREN]; /* was asked to end */
@@ -282,6 +287,38 @@ static void on_ready_poll(struct os_timer *t)
 	daemon_notify("READY=1");
 }
 
+/* --- time --- */
+
+/* A line for each certificate that is not good by the clock: they were before the start, but time goes on. */
+static void certs_tell(const struct conf *c)
+{
+	static struct conf_report r;
+
+	r = (struct conf_report){0};
+	if (conf_check_certs(c, os_now_ms() / 1000, &r) == HF_E_OK)
+		return;
+	for (const char *line = r.text; *line;) {
+		int len = (int)strcspn(line, "\n");
+
+		os_log(OS_LOG_CERTIFICATE_BAD, "why=\"%.*s\"", len, line);
+		line += len + (line[len] == '\n');
+	}
+}
+
+/* Once a day, and when the clock was set. */
+static void on_clock_look(struct os_timer *t)
+{
+	struct parent *p = t->ctx;
+	int64_t now = os_monotonic_ms();
+	bool jumped = upkeep_clock_look(&p->clock, os_now_ms(), now) != 0;
+
+	if (jumped || now - p->certs_ms >= CERTS_LOOK_MS) {
+		p->certs_ms = now;
+		certs_tell(p->conf);
+	}
+	os_timer_set(&p->loop, t, now + CLOCK_LOOK_MS);
+}
+
 /* --- the whole --- */
 
 /* Takes the lock that says who runs here; kept until the process ends. */
@@ -345,6 +382,9 @@ static bool begin(struct parent *p)
 	os_log(OS_LOG_PARENT_STARTED, "version=%s data=%s", HOLDFAST_VERSION, p->conf->data_dir);
 	p->stop_overdue = (struct os_timer){.on_due = on_stop_overdue, .ctx = p};
 	p->ready_poll = (struct os_timer){.on_due = on_ready_poll, .ctx = p};
+	p->clock_look = (struct os_timer){.on_due = on_clock_look, .ctx = p};
+	p->certs_ms = os_monotonic_ms();
+	upkeep_clock_init(&p->clock, os_now_ms(), os_now_ms(), p->certs_ms);
 	for (size_t i = 0; i < UNITS; i++) {
 		struct unit *u = &p->units[i];
 
@@ -355,6 +395,7 @@ static bool begin(struct parent *p)
 			unit_start(u);
 	}
 	os_timer_set(&p->loop, &p->ready_poll, os_monotonic_ms() + READY_POLL_MS);
+	os_timer_set(&p->loop, &p->clock_look, p->certs_ms + CLOCK_LOOK_MS);
 	return true;
 }
 

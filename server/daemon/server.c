@@ -173,6 +173,8 @@ static void on_control_renewed(void *ctx, enum hf_err err, struct hf_span answer
 		err = link_renew(s->link, s->self_cert, s->control_cert);
 	if (failed("renew the access certificates", err))
 		os_timer_set(&s->loop, &s->renew, os_monotonic_ms() + RENEW_RETRY_MS);
+	else
+		os_log(OS_LOG_RENEWED, "client=%s", SIGNER_CONTROL_NAME);
 }
 
 static enum hf_err access_request(const struct server *s, bool control, struct hf_wr *payload)
@@ -190,7 +192,7 @@ static enum hf_err ask_renewal(struct server *s, bool control, signer_done done)
 	return err == HF_E_OK ? signer_ask(&s->signer, SIGNER_ACCESS_CERT, hf_wr_span(&w), done, s) : err;
 }
 
-/* Half-way through their life; the answers come in this order. */
+/* Half-way through their life, or when the clock was set; the answers come in this order. */
 static void on_renew(struct os_timer *t)
 {
 	struct server *s = t->ctx;

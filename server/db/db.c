@@ -14,6 +14,7 @@ struct db {
 	sqlite3_stmt *stmt[DB_QUERY_COUNT_];
 	bool open; /* this turn has a transaction */
 	char *log_path; /* of its write-ahead log; NULL for a reader */
+	bool lost; /* and a statement of it failed: nothing more is tried, nothing of it is kept */
 	unsigned fail_commit;
 };
 
@@ -30,7 +31,8 @@ static const struct migration migrations[] = {
 #define MIGRATION(number, sql) {(number), (sql)},
 #include "db/migrations.def"
 };
-enum { MIGRATIONS = sizeof migrations / sizeof migrations[0], BUSY_MS = 5000 };
+/* Somebody else may hold the database for a moment: how long an opening waits, and how long a turn does, once. */
+enum { MIGRATIONS = sizeof migrations / sizeof migrations[0], BUSY_OPEN_MS = 5000, BUSY_TURN_MS = 250 };
 static const char log_tail[] = "-wal";
 #define SEQUENCE_SHIFT (UINT64_C(1) << 63)
 
@@ -87,6 +89,8 @@ static enum hf_err run(struct db *db, const char *sql)
 
 static enum hf_err begin(struct db *db)
 {
+	if (db->lost)
+		return HF_E_DATABASE;
 	if (db->open) /* a full disk can end a transaction by itself: then nothing more of this turn may be written */
 		return sqlite3_get_autocommit(db->handle) ? HF_E_DATABASE : HF_E_OK;
 	enum hf_err err = run(db, "BEGIN");
@@ -124,10 +128,12 @@ struct db_rows db_select(struct db *db, enum db_query q, const struct db_arg *ar
 		rc = SQLITE_MISUSE;
 	for (size_t i = 0; i < count && rc == SQLITE_OK; i++)
 		rc = bind(*s, (int)i + 1, &arg[i]);
-	if (rc == SQLITE_OK)
+	if (rc == SQLITE_OK) {
 		r.stmt = *s;
-	else
-		r.err = fail(db, queries[q]);
+		return r;
+	}
+	r.err = fail(db, queries[q]);
+	db->lost |= rc != SQLITE_MISUSE;
 	return r;
 }
 
@@ -141,8 +147,10 @@ bool db_step(struct db_rows *r)
 		return true;
 	if (rc == SQLITE_CONSTRAINT)
 		r->err = HF_E_EXISTS;
-	else if (rc != SQLITE_DONE)
+	else if (rc != SQLITE_DONE) {
 		r->err = fail(r->db, sqlite3_sql(r->stmt));
+		r->db->lost = true;
+	}
 	return false;
 }
 
@@ -240,6 +248,10 @@ enum hf_err db_commit(struct db *db)
 {
 	if (!db->open)
 		return HF_E_OK;
+	if (db->lost) {
+		db_rollback(db);
+		return HF_E_DATABASE;
+	}
 	if (db->fail_commit > 0 && --db->fail_commit == 0) {
 		db_rollback(db);
 		return HF_E_DATABASE;
@@ -256,7 +268,7 @@ void db_rollback(struct db *db)
 {
 	if (db->open && !sqlite3_get_autocommit(db->handle)) /* some errors roll back by themselves */
 		(void)run(db, "ROLLBACK");
-	db->open = false;
+	db->open = db->lost = false;
 }
 
 enum hf_err db_mark(struct db *db)
@@ -334,6 +346,20 @@ static enum hf_err migrate(struct db *db, const char **why)
 	return have < 0 ? HF_E_DATABASE : HF_E_OK;
 }
 
+/* What an operator can do when SQLite refuses the file. */
+static const char *why_unusable(struct db *db)
+{
+	switch (sqlite3_errcode(db->handle)) {
+	case SQLITE_NOTADB:
+	case SQLITE_CORRUPT:
+		return "the database file is damaged or is no database; restore the newest backup, see Backup and restore in "
+		       "docs/operations.md";
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED: return "another process holds the database; end it";
+	default: return "the database file cannot be opened; is its folder writable, is the disk full?";
+	}
+}
+
 enum hf_err db_open(const char *path, struct db **out, const char **why)
 {
 	struct db *db = calloc(1, sizeof *db);
@@ -341,7 +367,6 @@ enum hf_err db_open(const char *path, struct db **out, const char **why)
 
 	if (!db)
 		return HF_E_MEMORY;
-	*why = "the database file cannot be opened; is its folder writable, is the disk full?";
 	db->log_path = malloc(strlen(path) + sizeof log_tail);
 	if (db->log_path)
 		(void)snprintf(db->log_path, strlen(path) + sizeof log_tail, "%s%s", path, log_tail);
@@ -349,17 +374,20 @@ enum hf_err db_open(const char *path, struct db **out, const char **why)
 
 	if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL) ==
 	    SQLITE_OK) {
-		sqlite3_busy_timeout(db->handle, BUSY_MS);
+		sqlite3_busy_timeout(db->handle, BUSY_OPEN_MS);
 		err = run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
 		              "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216");
 	}
-	if (err == HF_E_OK)
+	if (err != HF_E_OK)
+		*why = why_unusable(db);
+	else
 		err = migrate(db, why);
 	umask(was);
 	if (err != HF_E_OK) {
 		db_close(db);
 		return err;
 	}
+	sqlite3_busy_timeout(db->handle, BUSY_TURN_MS);
 	*out = db;
 	return HF_E_OK;
 }

@@ -70,7 +70,8 @@ HF_NODISCARD enum hf_err db_get_int(struct db *db, enum db_query q, const struct
 int64_t db_last_key(struct db *db);
 
 /* The turn's transaction: opened by the first statement, ended here. Commit without one is OK and does nothing.
- * Errors: DATABASE; everything of this turn is then rolled back. */
+ * Once a statement has failed (disk full, held by another process) every later one of this turn fails at once, and so does the
+ * commit. Errors: DATABASE; everything of this turn is then rolled back. */
 HF_NODISCARD enum hf_err db_commit(struct db *db);
 void db_rollback(struct db *db);
 /* Frames one handler inside the turn: what it wrote is undone when keep is false. */

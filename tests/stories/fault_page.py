@@ -37,7 +37,8 @@ class FaultPage:
 
     def __init__(self, path):
         with open(path, "w+b") as file:
-            file.truncate(HEAD.size + RULES * RULE.size)
+            file.write(bytes(HEAD.size + RULES * RULE.size))
+            file.flush()
             self.page = mmap.mmap(file.fileno(), HEAD.size + RULES * RULE.size)
         self.used = 0
         # AddressSanitizer wants to be loaded first; the shim before it does no harm.

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -100,8 +101,9 @@ class Meter:
 class Stage:
     """A universe whose processes obey a fault page, with a Meter and an airmonitor that have joined."""
 
-    def __init__(self, **settings):
-        self.settings = {"action_timeout_s": COMMAND_S, **settings}
+    def __init__(self, disk=None, **settings):
+        """disk: the database lies on a file system of that size."""
+        self.settings, self.disk = {"action_timeout_s": COMMAND_S, **settings}, disk
         self.u = self.page = self.meter = self.monitor = None
         self.led, self.killed, self.lost, self.read = True, 0, 0, 0
 
@@ -110,6 +112,8 @@ class Stage:
         self.page = FaultPage(self.u.dir / "faults.page")
         self.u.env = self.page.env
         try:
+            if self.disk:
+                self._mount()
             self.u.start()
             self.u.put_sensor()
             self.meter, self.monitor = Meter(self.u), self.u.joined_monitor(interval_ms=100)
@@ -118,7 +122,15 @@ class Stage:
             raise
         return self
 
+    def _mount(self):
+        folder = self.u.dir / "db"
+        folder.mkdir(mode=0o700)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={self.disk},mode=700", "tmpfs", folder], check=True)
+
     def __exit__(self, *why):
+        if self.disk:
+            self.u.stop()
+            subprocess.run(["umount", self.u.dir / "db"], check=False)
         self.u.__exit__(*why)
 
     # -- breaking

@@ -9,9 +9,10 @@ last line "N passed, N failed".
 import sys
 
 import fault_kills  # noqa: F401  pylint: disable=unused-import
+import fault_others  # noqa: F401  pylint: disable=unused-import
 from fault_stage import CELLS, Stage, choose, play, report
 
-STAGES = {"caged": {}, "free": {"sandbox": "off"}}
+STAGES = {"caged": {}, "free": {"sandbox": "off"}, "small": {"disk": "6m"}, "broken": {}}
 
 
 def main():
