@@ -276,9 +276,14 @@ static void a_good_universe_passes(void **state)
 static void certificates_are_held_against_the_clock(void **state)
 {
 	struct conf c;
+	struct conf_report r = {0};
 
 	(void)state;
 	load(&c);
+	assert_int_equal(conf_check_certs(&c, CERT_UNTIL_S, &r), HF_E_OK);
+	assert_int_equal(conf_check_certs(&c, CERT_UNTIL_S + 1, &r), HF_E_EXPIRED);
+	assert_int_equal(r.count, 4);
+	assert_non_null(strstr(r.text, "keys/web.crt was good until 2026-03-01T00:00:00Z"));
 	check_finds(
 		&c, CERT_FROM_S - 1, 4,
 		"keys/web.crt is good from 2026-01-01T00:00:00Z only, and this machine's clock says 2025-12-31T23:59:59Z");

@@ -353,7 +353,7 @@ static const char *why_unusable(struct db *db)
 	case SQLITE_NOTADB:
 	case SQLITE_CORRUPT:
 		return "the database file is damaged or is no database; restore the newest backup, see Backup and restore in "
-		       "docs/operations.md";
+			   "docs/operations.md";
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED: return "another process holds the database; end it";
 	default: return "the database file cannot be opened; is its folder writable, is the disk full?";

@@ -136,6 +136,7 @@ static void no_database(void **state)
 		(void)fputs("this is no database\n", file);
 	(void)fclose(file);
 	assert_int_equal(db_open(path, &db, &why), HF_E_DATABASE);
+	assert_non_null(strstr(why, "damaged"));
 	assert_int_equal(unlink(path), 0);
 	assert_null(db);
 	db_close(NULL);
@@ -202,6 +203,27 @@ static enum hf_err add_inbound(uint64_t device, uint64_t sequence)
 	               DB_ARGS(db_id(device), db_int(0), db_seq(sequence), db_int(5), db_bytes(hf_span_text("t")),
 	                       db_int(1)),
 	               NULL);
+}
+
+/* Somebody else writes: the turn waits once, fails as a whole, and the next one works. */
+static void a_held_database_fails_the_turn_once(void **state)
+{
+	sqlite3 *other = NULL;
+	int64_t began_ms = os_monotonic_ms();
+
+	(void)state;
+	os_log_level((enum os_level)(OS_ERROR + 1));
+	assert_int_equal(sqlite3_open(stage.path, &other), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(other, "BEGIN EXCLUSIVE", NULL, NULL, NULL), SQLITE_OK);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(db_exec(stage.db, DB_SETTING_PUT, DB_ARGS(db_text("a"), db_int(1)), NULL), HF_E_DATABASE);
+	assert_in_range(os_monotonic_ms() - began_ms, 0, 2000);
+	sqlite3_close(other);
+	assert_int_equal(db_exec(stage.db, DB_SETTING_PUT, DB_ARGS(db_text("a"), db_int(2)), NULL), HF_E_DATABASE);
+	assert_int_equal(db_commit(stage.db), HF_E_DATABASE);
+	put("a", 3);
+	assert_int_equal(db_commit(stage.db), HF_E_OK);
+	assert_int_equal(get("a"), 3);
 }
 
 static void sequences_sort_as_unsigned(void **state)
@@ -314,12 +336,19 @@ static void every_query_is_prepared(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(opened_twice_is_migrated_once), CASE(newer_schema_is_refused),
-		CASE(older_schemas_are_opened),      CASE(no_database),
-		CASE(uncommitted_is_gone),           CASE(failed_commit_rolls_back),
-		CASE(savepoint_undoes_one_handler),  CASE(sequences_sort_as_unsigned),
-		CASE(a_taken_key_is_told),           CASE(kinds_of_values),
-		CASE(W1_text_is_only_text),          CASE(misuse_is_an_error),
+		CASE(opened_twice_is_migrated_once),
+		CASE(newer_schema_is_refused),
+		CASE(older_schemas_are_opened),
+		CASE(no_database),
+		CASE(a_held_database_fails_the_turn_once),
+		CASE(uncommitted_is_gone),
+		CASE(failed_commit_rolls_back),
+		CASE(savepoint_undoes_one_handler),
+		CASE(sequences_sort_as_unsigned),
+		CASE(a_taken_key_is_told),
+		CASE(kinds_of_values),
+		CASE(W1_text_is_only_text),
+		CASE(misuse_is_an_error),
 		CASE(every_query_is_prepared),
 	};
 

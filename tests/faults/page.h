@@ -9,7 +9,7 @@ enum faults_action { FAULTS_OFF, FAULTS_KILL, FAULTS_POWER, FAULTS_STOP, FAULTS_
 /* At the nth and the next times - 1 passings of the point `at`, seen by one process, counted once `after` was passed.
  * A pattern is the name of a point, a space, and a part of its detail: "step INSERT INTO reading", "exec COMMIT". */
 struct faults_rule {
-	char process[FAULTS_PROCESS_MAX]; /* "server", "signer", or the program's name */
+	char process[FAULTS_PROCESS_MAX]; /* "server", "signer", the program's name, or HOLDFAST_FAULTS_NAME */
 	char after[FAULTS_TEXT_MAX]; /* empty: counts at once */
 	char at[FAULTS_TEXT_MAX];
 	uint32_t action, late; /* late: once the real call has returned */

@@ -1,6 +1,6 @@
 /* faults - the shim that tests preload (LD_PRELOAD): passes every watched call on, and at the moment that the control page names
  * kills its process, stops it, cuts its power or lets the call fail. The page is mapped before main, so before the sandbox.
- * HOLDFAST_FAULTS: the page's file. Test only; Linux, glibc. */
+ * HOLDFAST_FAULTS: the page's file; HOLDFAST_FAULTS_NAME: what rules call this process. Test only; Linux, glibc. */
 #include "tests/faults/faults.h"
 
 #include <dlfcn.h>
@@ -16,11 +16,13 @@
 static struct faults_page *page;
 static char process[FAULTS_PROCESS_MAX];
 
-/* holdfastd's children are called by their role, everybody else by the program's name. */
+/* holdfastd's children are called by their role, everybody else by the program's name, or as the environment says. */
 static const char *name_of(int argc, char **argv)
 {
-	const char *slash = strrchr(argv[0], '/');
+	const char *slash = strrchr(argv[0], '/'), *given = getenv("HOLDFAST_FAULTS_NAME");
 
+	if (given)
+		return given;
 	for (int i = 1; i + 1 < argc; i++)
 		if (strcmp(argv[i], "--role") == 0)
 			return argv[i + 1];

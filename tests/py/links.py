@@ -111,13 +111,19 @@ def http_request(base_url, method, path, body=None, headers=None, context=None, 
 
 
 class _Client(mqtt.Client):
-    """Paho lets a TLS alert at a read end its thread with a traceback; here it closes the link."""
+    """Paho lets a TLS alert at a read, or a broken TLS connection at a write, end its thread with a traceback; here it closes the
+    link, and one that is to reconnect does."""
 
     def _thread_main(self):
-        try:
-            super()._thread_main()
-        except OSError as error:
-            self.on_disconnect(self, None, error)
+        ended = False
+        while not ended:
+            try:
+                super()._thread_main()
+                ended = True
+            except OSError as error:
+                self.on_disconnect(self, None, error)
+                self._sock_close()
+                ended = not self._reconnect_on_failure
 
 
 class MqttLink:

@@ -335,10 +335,11 @@ def quiet(s):
 def device_registering(s):
     box, count = s.another("box-power"), 0
     for action in (KILL, POWER):
-        for nth in range(1, 7):
+        for nth in range(1, 7, 1 if action == KILL else 2):
             box.stop(signal.SIGKILL)
-            with s.page.rule("airmonitor", action, "sync store.hf", late=action == KILL, nth=nth) as rule:
-                box = s.another(f"box-power-{action}-{nth}")
+            name = f"box-power-{action}-{nth}"
+            with s.page.rule(name, action, "sync store.hf", late=action == KILL, nth=nth) as rule:
+                box = s.another(name)
                 until("it is struck", lambda: rule.fired)  # pylint: disable=cell-var-from-loop
                 box.process.wait(30)
             box.start()

@@ -217,6 +217,11 @@ class Stage:
         lines = (self.u.dir / "log/holdfastd.log").read_text().splitlines()[self.read:]
         return [line for line in lines if "error=REPLAY" in line or "error=SIGNATURE" in line or "error=SEQUENCE" in line]
 
+    def revive(self):
+        """A cell that did not hold must not spoil the next ones."""
+        if not self.monitor.alive:
+            self.monitor.start(interval_ms=100)
+
     def fresh(self):
         """A short pause before the next restart of a process: holdfastd itself starts anew."""
         if self.killed < KILLS:
@@ -226,8 +231,9 @@ class Stage:
         self.sound()
 
     def another(self, name, **more):
-        """One more airmonitor, running, with its own room."""
+        """One more airmonitor, running, with its own room; rules call it by its name."""
         monitor = Monitor(self.u, name)
+        monitor.env = {**self.page.env, "HOLDFAST_FAULTS_NAME": name}
         self.u._open.append(monitor)  # pylint: disable=protected-access
         return monitor.start(**more)
 
@@ -249,6 +255,7 @@ def play(stage, chosen):
     for row in chosen:
         began = time.monotonic()
         try:
+            stage.revive()
             stage.fresh()
             stage.read = len((stage.u.dir / "log/holdfastd.log").read_text().splitlines())
             row.happened = row.run(stage)

@@ -128,7 +128,7 @@ class Monitor:
     def __init__(self, universe, name):
         self.universe, self.dir = universe, universe.dir / name
         self.out, self.err = universe.dir / f"{name}.out", universe.dir / f"{name}.err"
-        self.process = None
+        self.process, self.env = None, universe.env
 
     def start(self, *options, interval_ms=200):
         """Start it; options come last, so that they override."""
@@ -136,7 +136,7 @@ class Monitor:
                    "--replay", SAMPLE, "--interval-ms", str(interval_ms), *options]
         with open(self.out, "ab") as out, open(self.err, "ab") as err:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True,
-                                            env=self.universe.env)
+                                            env=self.env)
         return self
 
     def lines(self, start=""):
