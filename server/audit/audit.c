@@ -9,7 +9,7 @@ enum hf_err audit_record(struct db *db, const char *who, const char *event, uint
 
 	if (device)
 		hf_id_text(device, id);
-	os_log(OS_LOG_ACT, "who=\"%s\" event=%s device=%s detail=\"%s\"", who, event, id, detail);
+	os_log(OS_LOG_ACT, "who=\"%s\" act=%s device=%s detail=\"%s\"", who, event, id, detail);
 	return db_exec(db, DB_EVENT_ADD,
 	               DB_ARGS(db_int(os_now_ms()), db_text(who), db_text(event), device ? db_id(device) : db_null(),
 	                       db_text(detail)),

@@ -19,13 +19,13 @@ static const char fixed[] =
 	"sys_interval 0\n"
 	"connection_messages false\n"
 	"log_dest stderr\n"
-	"log_timestamp_format %Y-%m-%dT%H:%M:%S\n"
 	"log_type error\n"
 	"log_type warning\n"
 	"log_type notice\n"
 	"log_type information\n"
 	"persistence true\n"
 	"persistence_file mosquitto.db\n";
+static const char own_log[] = "log_timestamp false\n", other_log[] = "log_timestamp_format %Y-%m-%dT%H:%M:%S\n";
 
 static const char listener_fixed[] =
 	"require_certificate true\n"
@@ -96,6 +96,7 @@ void conf_broker_embedded(const struct conf *c, bool as_root, struct os_buf *out
 	os_buf_text(out, "# Made by holdfastd at each start of the broker: changes are lost. See holdfast.conf.\n");
 	if (as_root)
 		os_buf_text(out, "user root\n");
+	os_buf_text(out, own_log);
 	head(c, c->broker_plugin, NULL, out);
 	listeners(c, out);
 }
@@ -122,6 +123,7 @@ void conf_broker_external(const struct conf *c, const char *folder, struct os_bu
 	hf_wr_text(&w, folder);
 	hf_wr_text(&w, "/holdfast_broker.so");
 	plugin[w.len] = '\0';
+	os_buf_text(out, other_log);
 	head(c, plugin, folder, out);
 	listener(c, NULL, folder, out);
 }

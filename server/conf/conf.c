@@ -11,7 +11,14 @@
 
 const struct conf_row conf_rows[CONF_ROWS] = {
 #define CONF(key, KIND, fallback, min, max, doc) \
-	{#key, (fallback), (doc), CONF_KIND_##KIND, (min), (max), offsetof(struct conf, key)},
+	{#key,                                       \
+	 (fallback),                                 \
+	 (doc),                                      \
+	 CONF_KIND_##KIND,                           \
+	 (min),                                      \
+	 (max),                                      \
+	 offsetof(struct conf, key),                 \
+	 sizeof((struct conf *)0)->key},
 #include "conf/config.def"
 };
 

@@ -47,6 +47,11 @@ HF_NODISCARD enum hf_err conf_load(const char *file, struct conf *out, struct co
 /* The configuration as a valid file: every key with its doc, its default and the value in force. */
 void conf_print(const struct conf *c, struct os_buf *out);
 
+/* Is told of each key whose value differs; live: the new one is in force. */
+typedef void (*conf_changed)(void *ctx, const char *key, bool live);
+/* Takes over from fresh what may change while running (live.def), and tells of every difference. changed may be NULL. */
+void conf_renew(struct conf *c, const struct conf *fresh, conf_changed changed, void *ctx);
+
 /* All that keeps c from being run, at once: folders, permissions, keys, certificates by the clock now_s (seconds since
  * 1970), broker, ports with their owners. Ports are not looked at while a holdfastd of this data folder runs.
  * Errors: MISSING, with every problem in r. */

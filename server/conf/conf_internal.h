@@ -17,7 +17,7 @@ struct conf_row {
 	const char *key, *fallback, *doc;
 	enum conf_kind kind;
 	int64_t min, max;
-	size_t offset;
+	size_t offset, size;
 };
 enum {
 #define CONF(key, KIND, fallback, min, max, doc) CONF_INDEX_##key,

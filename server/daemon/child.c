@@ -14,18 +14,16 @@
 
 enum { FD_SPARE = 32, EXIT_SETUP = 3 };
 
-/* log: where stdout and stderr go. Whoever is killed at once loses nothing; the broker saves its sessions first. */
+/* Whoever is killed at once loses nothing; the broker saves its sessions first. */
 struct child_row {
 	const char *name, *process_name;
-	enum conf_place log;
-	bool has_log;
 	int parent_died_signal;
 	enum sandbox_role sandbox;
 };
 static const struct child_row rows[] = {
-	[DAEMON_SERVER] = {"server", "holdfast-server", CONF_PLACE_LOG, false, SIGKILL, SANDBOX_SERVER},
-	[DAEMON_SIGNER] = {"signer", "holdfast-signer", CONF_PLACE_SIGNER_LOG, true, SIGKILL, SANDBOX_SIGNER},
-	[DAEMON_BROKER] = {"broker", "mosquitto", CONF_PLACE_BROKER_LOG, true, SIGTERM, SANDBOX_BROKER},
+	[DAEMON_SERVER] = {"server", "holdfast-server", SIGKILL, SANDBOX_SERVER},
+	[DAEMON_SIGNER] = {"signer", "holdfast-signer", SIGKILL, SANDBOX_SIGNER},
+	[DAEMON_BROKER] = {"broker", "mosquitto", SIGTERM, SANDBOX_BROKER},
 };
 
 const char *daemon_child_name(enum daemon_child who)
@@ -110,40 +108,23 @@ static bool child_settle(enum daemon_child who, pid_t parent, int log_fd)
 	       dup2(log_fd, STDOUT_FILENO) >= 0 && dup2(log_fd, STDERR_FILENO) >= 0;
 }
 
-static int log_open(const struct child_row *row, const struct conf *c)
+pid_t daemon_spawn(const struct daemon_spawning *s)
 {
-	char path[CONF_PATH_MAX];
+	pid_t parent = getpid(), child = fork();
 
-	if (!row->has_log)
-		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-	conf_place(c, row->log, path);
-	return open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-}
-
-pid_t daemon_spawn(enum daemon_child who, const struct conf *c, const int *fds, size_t count)
-{
-	pid_t parent = getpid();
-	int log_fd = log_open(&rows[who], c);
-
-	if (log_fd < 0)
-		return -1;
-	pid_t child = fork();
-
-	if (child == 0) {
-		if (child_settle(who, parent, log_fd) && fds_settle(fds, count)) {
-			if (who == DAEMON_BROKER)
-				broker_exec(c);
-			else
-				role_exec(who, c);
-			os_log(OS_LOG_CHILD_FAILED, "child=%s error=\"%s\"", rows[who].name, strerror(errno));
-		}
-		_exit(EXIT_SETUP);
+	if (child != 0)
+		return child;
+	if (child_settle(s->who, parent, s->log_fd) && fds_settle(s->fds, s->count)) {
+		if (s->who == DAEMON_BROKER)
+			broker_exec(s->conf);
+		else
+			role_exec(s->who, s->conf);
+		os_log(OS_LOG_CHILD_FAILED, "child=%s error=\"%s\"", rows[s->who].name, strerror(errno));
 	}
-	close(log_fd);
-	return child;
+	_exit(EXIT_SETUP);
 }
 
-int daemon_role(enum daemon_child who, const struct conf *c)
+int daemon_role(enum daemon_child who, struct conf *c)
 {
 	char db_folder[CONF_PATH_MAX];
 
@@ -157,6 +138,5 @@ int daemon_role(enum daemon_child who, const struct conf *c)
 	conf_place(c, CONF_PLACE_DB_DIR, db_folder);
 	if (setenv("SQLITE_TMPDIR", db_folder, 1) < 0 || !sandbox_take(who, c))
 		return EXIT_SETUP;
-	return who == DAEMON_SIGNER ? signer_main(c, DAEMON_SIGNER_FD)
-	                            : daemon_server(c, DAEMON_SIGNER_FD, DAEMON_WEB_KEY_FD);
+	return who == DAEMON_SIGNER ? signer_main(c, DAEMON_SIGNER_FD) : daemon_server(c);
 }

@@ -90,7 +90,7 @@ static bool config_check(const struct conf *c)
 	return err == HF_E_OK;
 }
 
-static int role_run(const struct conf *c, const char *name)
+static int role_run(struct conf *c, const char *name)
 {
 	for (unsigned who = DAEMON_SERVER; who <= DAEMON_SIGNER; who++)
 		if (strcmp(name, daemon_child_name((enum daemon_child)who)) == 0)
@@ -99,10 +99,11 @@ static int role_run(const struct conf *c, const char *name)
 	return USAGE;
 }
 
-static int config_use(const struct args *a, const struct conf *c)
+static int config_use(const struct args *a, struct conf *c)
 {
 	struct conf_report r = {0};
 
+	daemon_log_settings(c);
 	if (a->given[OPT_ROLE])
 		return role_run(c, a->given[OPT_ROLE]);
 	if (a->given[OPT_PRINT_CONFIG])

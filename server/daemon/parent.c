@@ -43,9 +43,12 @@ struct unit_row {
 enum { UNIT_PAIR, UNIT_BROKER, UNITS };
 
 struct parent {
-	const struct conf *conf;
+	struct conf *conf;
+	struct daemon_logs *logs;
 	struct os_loop loop;
 	struct os_watch signals;
+	int news_fd; /* to the server; -1: none */
+	struct timespec broker_cert; /* of the file that the broker has read */
 	struct os_timer stop_overdue, ready_poll, clock_look;
 	struct upkeep_clock clock;
 	int64_t certs_ms; /* when the certificates were looked at */
@@ -57,9 +60,18 @@ struct parent {
 
 /* --- starting --- */
 
+static void fd_drop(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+#define FD_SCOPED __attribute__((cleanup(fd_drop))) int
+
 static bool child_start(struct parent *p, enum daemon_child who, const int *fds, size_t count)
 {
-	pid_t pid = daemon_spawn(who, p->conf, fds, count);
+	FD_SCOPED log_fd = daemon_logs_pipe(p->logs, who);
+	const struct daemon_spawning spawning = {who, p->conf, fds, count, log_fd};
+	pid_t pid = log_fd < 0 ? -1 : daemon_spawn(&spawning);
 
 	p->told[who] = false;
 	p->pids[who] = pid > 0 ? pid : 0;
@@ -70,29 +82,36 @@ static bool child_start(struct parent *p, enum daemon_child who, const int *fds,
 	return pid > 0;
 }
 
-static void fd_drop(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-#define FD_SCOPED __attribute__((cleanup(fd_drop))) int
-
 static bool pair_start(struct parent *p)
 {
 	char path[CONF_PATH_MAX];
-	int ends[2];
+	int ends[2] = {-1, -1}, news[2] = {-1, -1};
 
 	conf_place(p->conf, CONF_PLACE_WEB_KEY, path);
 	FD_SCOPED web_key = open(path, O_RDONLY | O_CLOEXEC);
+	bool ok = web_key >= 0 && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0 &&
+	          socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, news) == 0;
+	FD_SCOPED to_server = ends[0], to_signer = ends[1], to_parent = news[1];
 
-	if (web_key < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+	fd_drop(&p->news_fd);
+	p->news_fd = news[0];
+	if (!ok) {
 		os_log(OS_LOG_CHILD_FAILED, "child=server path=%s error=\"%s\"", path, strerror(errno));
 		return false;
 	}
-	FD_SCOPED to_server = ends[0], to_signer = ends[1];
-	const int server_fds[] = {to_signer, web_key};
+	const int server_fds[] = {to_signer, web_key, to_parent};
 
-	return child_start(p, DAEMON_SIGNER, &to_server, 1) && child_start(p, DAEMON_SERVER, server_fds, 2);
+	return child_start(p, DAEMON_SIGNER, &to_server, 1) && child_start(p, DAEMON_SERVER, server_fds, 3);
+}
+
+static struct timespec broker_cert_time(const struct conf *c)
+{
+	char path[CONF_PATH_MAX];
+	struct stat st = {0};
+
+	conf_place(c, CONF_PLACE_BROKER_CERT, path);
+	(void)stat(path, &st);
+	return st.st_mtim;
 }
 
 static bool broker_start(struct parent *p)
@@ -106,6 +125,7 @@ static bool broker_start(struct parent *p)
 		os_log(OS_LOG_CHILD_FAILED, "child=broker path=%s error=\"%s\"", path, strerror(errno));
 		return false;
 	}
+	p->broker_cert = broker_cert_time(p->conf);
 	return child_start(p, DAEMON_BROKER, NULL, 0);
 }
 
@@ -225,6 +245,7 @@ static void child_ended(struct parent *p, enum daemon_child who, int status)
 	os_log(p->told[who] || p->stopping ? OS_LOG_CHILD_STOPPED : OS_LOG_CHILD_LOST, "child=%s pid=%d %s=%d",
 	       daemon_child_name(who), p->pids[who], how, number);
 	p->pids[who] = 0;
+	daemon_logs_drain(p->logs, who);
 	if (p->stopping)
 		stop_step(p);
 	else
@@ -242,6 +263,26 @@ static void children_reap(struct parent *p)
 				child_ended(p, (enum daemon_child)who, status);
 }
 
+/* The broker cannot open a certificate that took the place of the one it started with: it starts anew. */
+static void broker_renew(struct parent *p)
+{
+	struct timespec now = broker_cert_time(p->conf);
+
+	if (p->pids[DAEMON_BROKER] > 0 && (now.tv_sec != p->broker_cert.tv_sec || now.tv_nsec != p->broker_cert.tv_nsec))
+		child_end(p, DAEMON_BROKER, SIGTERM);
+}
+
+static void reload(struct parent *p)
+{
+	(void)daemon_logs_reopen(p->logs);
+	if (p->stopping || !daemon_reload_conf(p->conf))
+		return;
+	if (p->pids[DAEMON_SERVER] > 0)
+		daemon_news_send(p->news_fd, p->conf);
+	broker_renew(p);
+	os_log(OS_LOG_CONFIG_READ, "file=%s", p->conf->file);
+}
+
 static void on_signal(struct os_watch *w, uint32_t events)
 {
 	struct parent *p = w->ctx;
@@ -251,6 +292,8 @@ static void on_signal(struct os_watch *w, uint32_t events)
 	while (read(w->fd, &info, sizeof info) == (ssize_t)sizeof info)
 		if (info.ssi_signo == SIGCHLD)
 			children_reap(p);
+		else if (info.ssi_signo == SIGHUP)
+			reload(p);
 		else
 			stop(p, (int)info.ssi_signo);
 }
@@ -339,19 +382,6 @@ static bool lock_take(const struct conf *c)
 	return ftruncate(fd, 0) == 0 && pwrite(fd, text, (size_t)len, 0) == len;
 }
 
-static bool log_take(const struct conf *c)
-{
-	char path[CONF_PATH_MAX];
-
-	conf_place(c, CONF_PLACE_LOG, path);
-	FD_SCOPED fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-
-	if (fd >= 0 && dup2(fd, STDERR_FILENO) >= 0)
-		return true;
-	fprintf(stderr, "holdfastd: %s cannot be written: %s\n", path, strerror(errno));
-	return false;
-}
-
 /* The server may fill this file, but not make one beside the keys. */
 static bool token_file_make(const struct conf *c)
 {
@@ -377,7 +407,7 @@ static void harden(void)
 
 static bool begin(struct parent *p)
 {
-	if (os_loop_init(&p->loop) != HF_E_OK || !signals_watch(p))
+	if (!signals_watch(p))
 		return false;
 	os_log(OS_LOG_PARENT_STARTED, "version=%s data=%s", HOLDFAST_VERSION, p->conf->data_dir);
 	p->stop_overdue = (struct os_timer){.on_due = on_stop_overdue, .ctx = p};
@@ -399,14 +429,17 @@ static bool begin(struct parent *p)
 	return true;
 }
 
-int daemon_parent(const struct conf *c, bool log_to_stderr)
+int daemon_parent(struct conf *c, bool log_to_stderr)
 {
-	struct parent p = {.conf = c};
+	struct parent p = {.conf = c, .news_fd = -1};
 
 	harden();
 	if (!lock_take(c))
 		return EXIT_BUSY;
-	if (!token_file_make(c) || (!log_to_stderr && !log_take(c)))
+	if (!token_file_make(c) || os_loop_init(&p.loop) != HF_E_OK)
+		return EXIT_BROKEN;
+	p.logs = daemon_logs_open(&p.loop, c, log_to_stderr);
+	if (!p.logs)
 		return EXIT_BROKEN;
 	if (!begin(&p) || os_loop_run(&p.loop) != HF_E_OK) {
 		os_log(OS_LOG_FAILED, "error=\"%s\"", strerror(errno));

@@ -28,13 +28,14 @@ enum {
 	PEM_MAX = 65536,
 	PORT_OF_THE_REFERENCE = 8883,
 	FAILED_PAUSE_MS = 100,
-	FIRST_SWEEP_MS = 10 * 1000 /* the start has other things to do */
+	FIRST_SWEEP_MS = 10 * 1000, /* the start has other things to do */
+	TURN_SLOW_MS = 20
 };
 
 struct server {
-	const struct conf *conf;
+	struct conf *conf;
 	struct os_loop loop;
-	struct os_watch signals;
+	struct os_watch signals, news;
 	struct os_timer housekeeping, renew, sweep;
 	struct db *db;
 	struct facts facts;
@@ -51,6 +52,7 @@ struct server {
 	char broker_name[CONF_TEXT_MAX + 8], first_name[CONF_TEXT_MAX];
 	char self_cert[8192], control_cert[8192];
 	char table_file[CONF_PATH_MAX], journal_file[CONF_PATH_MAX], mark_file[CONF_PATH_MAX];
+	int64_t turn_began_ms;
 	bool signer_gone, turn_failed;
 	enum hf_err renewed; /* how the first of the two renewals ended */
 };
@@ -86,13 +88,19 @@ static enum hf_err read_place_id(const struct server *s, enum conf_place place, 
 
 /* --- the turn ------------------------------------------------------------------------------------------------------------- */
 
+static void turn_begin(void *ctx)
+{
+	struct server *s = ctx;
+
+	s->turn_began_ms = os_monotonic_ms();
+}
+
 static void turn_end(void *ctx)
 {
 	struct server *s = ctx;
 	bool committed = !s->turn_failed && !link_turn_failed(s->link) && db_commit(s->db) == HF_E_OK;
 
 	s->turn_failed = false;
-
 	if (!committed) {
 		db_rollback(s->db);
 		s->api.turns_failed++;
@@ -105,6 +113,10 @@ static void turn_end(void *ctx)
 	http_turn_done(s->http, committed);
 	if (db_commit(s->db) != HF_E_OK) /* what subscribers read */
 		db_rollback(s->db);
+	int64_t took_ms = os_monotonic_ms() - s->turn_began_ms;
+
+	if (took_ms > TURN_SLOW_MS)
+		os_log(OS_LOG_TURN_SLOW, "ms=%lld", (long long)took_ms);
 	if (!committed)
 		usleep(FAILED_PAUSE_MS * 1000); /* a full disk must not become a busy loop */
 }
@@ -222,6 +234,51 @@ static void on_signer_lost(void *ctx)
 
 	s->signer_gone = true;
 	os_loop_stop(&s->loop);
+}
+
+/* --- settings ----------------------------------------------------------------------------------------------------------------- */
+
+/* Hands the live keys of the configuration to who keeps them (conf/live.def); at start and after each SIGHUP. */
+static void settings_apply(struct server *s)
+{
+	const struct conf *c = s->conf;
+	struct join_limits joins = {c->join_ttl_s * 1000, c->joins_max};
+
+	s->keyex.ttl_ms = c->registration_ttl_s * 1000;
+	s->keyex.half_made_max = c->registrations_max;
+	s->keyex.certificate_days = c->certificate_days;
+	s->api.commands = (struct command_limits){c->action_timeout_s * 1000, c->commands_open_max};
+	link_join_limits(s->link, &joins);
+	http_body_max(s->http, (size_t)c->http_body_max);
+	daemon_log_settings(c);
+}
+
+/* The parent was told to reload. */
+static void on_news(struct os_watch *w, uint32_t events)
+{
+	struct server *s = w->ctx;
+	struct daemon_news news = {0};
+	enum hf_err err = daemon_news_take(w->fd, s->conf, &news);
+
+	(void)events;
+	if (err == HF_E_NOT_FOUND)
+		return;
+	if (err == HF_E_IO)
+		os_watch_clear(w); /* the parent is gone, and so are we */
+	if (err == HF_E_OK) {
+		settings_apply(s);
+		err = http_certificate_set(os_buf_cstr(&news.web_key), os_buf_cstr(&news.web_cert));
+	}
+	(void)failed("take over the new configuration", err);
+	os_buf_release(&news.web_key);
+	os_buf_release(&news.web_cert);
+}
+
+static enum hf_err open_news(struct server *s)
+{
+	s->news = (struct os_watch){.fd = DAEMON_NEWS_FD, .on_ready = on_news, .ctx = s};
+	settings_apply(s);
+	return os_watch_set(&s->loop, &s->news, OS_READ);
 }
 
 /* --- opening ---------------------------------------------------------------------------------------------------------------- */
@@ -401,7 +458,6 @@ static enum hf_err open_link(struct server *s)
 		.facts = &s->facts,
 		.sessions = &s->sessions,
 		.signer = &s->signer,
-		.joins = {s->conf->join_ttl_s * 1000, s->conf->joins_max},
 		.access_key = s->access_key,
 		.self_cert_pem = s->self_cert,
 		.control_cert_pem = s->control_cert,
@@ -414,9 +470,6 @@ static enum hf_err open_http(struct server *s)
 {
 	s->keyex.db = s->db;
 	s->keyex.facts = &s->facts;
-	s->keyex.ttl_ms = s->conf->registration_ttl_s * 1000;
-	s->keyex.half_made_max = s->conf->registrations_max;
-	s->keyex.certificate_days = s->conf->certificate_days;
 	s->api = (struct api){
 		.conf = s->conf,
 		.loop = &s->loop,
@@ -428,7 +481,6 @@ static enum hf_err open_http(struct server *s)
 		.keyex = &s->keyex,
 		.worker = s->worker,
 		.upkeep = &s->upkeep,
-		.commands = {s->conf->action_timeout_s * 1000, s->conf->commands_open_max},
 		.broker_name = s->broker_name,
 		.server_key_base64 = os_buf_cstr(&s->server_key_base64),
 		.broker_ca_pem = os_buf_cstr(&s->broker_ca),
@@ -439,7 +491,6 @@ static enum hf_err open_http(struct server *s)
 		.port = (uint16_t)conf_https_port(s->conf),
 		.key_pem = os_buf_cstr(&s->web_key),
 		.certificate_pem = os_buf_cstr(&s->web_cert),
-		.body_max = (size_t)s->conf->http_body_max,
 		.connections_max = (unsigned)s->conf->http_connections_max,
 		.timeout_s = (unsigned)s->conf->http_timeout_s,
 	};
@@ -451,7 +502,7 @@ static enum hf_err open_http(struct server *s)
 	return err;
 }
 
-static enum hf_err open_files(struct server *s, int web_key_fd)
+static enum hf_err open_files(struct server *s)
 {
 	const char *name = s->conf->broker == CONF_BROKER_EXTERNAL ? s->conf->broker_host : s->conf->name;
 	size_t len = strcspn(name, " ");
@@ -463,9 +514,9 @@ static enum hf_err open_files(struct server *s, int web_key_fd)
 	else
 		snprintf(s->broker_name, sizeof s->broker_name, "%s:%u", s->first_name, port);
 	s->web_key = s->web_cert = s->broker_ca = s->server_key_base64 = os_buf_of(PEM_MAX);
-	enum hf_err err = os_read_fd(web_key_fd, &s->web_key);
+	enum hf_err err = os_read_fd(DAEMON_WEB_KEY_FD, &s->web_key);
 
-	close(web_key_fd);
+	close(DAEMON_WEB_KEY_FD);
 	if (err == HF_E_OK)
 		err = read_place(s, CONF_PLACE_WEB_CERT, &s->web_cert);
 	if (err == HF_E_OK)
@@ -473,16 +524,17 @@ static enum hf_err open_files(struct server *s, int web_key_fd)
 	return err;
 }
 
-static bool open_all(struct server *s, int signer_fd, int web_key_fd)
+static bool open_all(struct server *s)
 {
 	return !failed("start the loop", os_loop_init(&s->loop)) && !failed("signals", open_signals(s)) &&
-	       !failed("read keys and certificates", open_files(s, web_key_fd)) &&
-	       !failed("open the database", open_database(s)) && !failed("read this server's identity", open_identity(s)) &&
+	       !failed("read keys and certificates", open_files(s)) && !failed("open the database", open_database(s)) &&
+	       !failed("read this server's identity", open_identity(s)) &&
 	       !failed("install profiles", type_install(s->db, os_now_ms())) &&
 	       !failed("make the first admin token", make_admin(s)) &&
 	       !failed("compare the database with the broker's table", compare(s)) && !failed("commit", db_commit(s->db)) &&
-	       !failed("get an access certificate from the signer", open_access(s, signer_fd)) &&
-	       !failed("start the link", open_link(s)) && !failed("listen for HTTPS", open_http(s));
+	       !failed("get an access certificate from the signer", open_access(s, DAEMON_SIGNER_FD)) &&
+	       !failed("start the link", open_link(s)) && !failed("listen for HTTPS", open_http(s)) &&
+	       !failed("watch the parent", open_news(s));
 }
 
 static void close_all(struct server *s)
@@ -501,7 +553,7 @@ static void close_all(struct server *s)
 	os_loop_release(&s->loop);
 }
 
-int daemon_server(const struct conf *c, int signer_fd, int web_key_fd)
+int daemon_server(struct conf *c)
 {
 	struct server *s = calloc(1, sizeof *s);
 	int code = 1;
@@ -509,7 +561,8 @@ int daemon_server(const struct conf *c, int signer_fd, int web_key_fd)
 	if (!s)
 		return code;
 	s->conf = c;
-	if (open_all(s, signer_fd, web_key_fd)) {
+	if (open_all(s)) {
+		s->loop.turn_begin = turn_begin;
 		s->loop.turn_end = turn_end;
 		s->loop.ctx = s;
 		s->housekeeping = (struct os_timer){.on_due = on_housekeeping, .ctx = s};

@@ -208,6 +208,7 @@ static void dispatch(struct http_call *c, const char *method)
 		c->phase = HTTP_ANSWERED;
 		os_log(OS_LOG_HTTP_REFUSED, "status=%u path=%s", c->status, c->path);
 	}
+	os_log(OS_LOG_HTTP_REQUEST, "method=%s route=%s status=%u", method, c->route ? c->route->pattern : "-", c->status);
 	c->suspended = true;
 	MHD_suspend_connection(c->connection);
 }
@@ -357,8 +358,8 @@ static enum hf_err listen_on(struct http *h)
 	                         MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
 	                     s->port, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
 	                     MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
-	                     MHD_OPTION_HTTPS_MEM_KEY, s->key_pem, MHD_OPTION_HTTPS_MEM_CERT, s->certificate_pem,
-	                     MHD_OPTION_HTTPS_PRIORITIES, tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max,
+	                     MHD_OPTION_HTTPS_CERT_CALLBACK, http_certificate_choose, MHD_OPTION_HTTPS_PRIORITIES,
+	                     tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max,
 	                     MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
 	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 	                     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
@@ -381,8 +382,10 @@ enum hf_err http_start(struct os_loop *loop, const struct http_setup *setup, str
 	h->setup = *setup;
 	h->tick = (struct os_timer){.on_due = on_tick, .ctx = h};
 	h->deadline = (struct os_timer){.on_due = on_deadline, .ctx = h};
-	enum hf_err err = listen_on(h);
+	enum hf_err err = http_certificate_set(setup->key_pem, setup->certificate_pem);
 
+	if (err == HF_E_OK)
+		err = listen_on(h);
 	if (err != HF_E_OK) {
 		http_stop(h);
 		return err;
@@ -413,7 +416,13 @@ void http_stop(struct http *h)
 		MHD_run(h->daemon);
 		MHD_stop_daemon(h->daemon);
 	}
+	http_certificate_release();
 	free(h);
+}
+
+void http_body_max(struct http *h, size_t body_max)
+{
+	h->setup.body_max = body_max;
 }
 
 const struct http_counts *http_counts(const struct http *h)

@@ -59,7 +59,7 @@ struct http_call {
 struct http_setup {
 	const char *listen; /* address */
 	uint16_t port;
-	const char *key_pem, *certificate_pem; /* stay valid */
+	const char *key_pem, *certificate_pem;
 	const struct http_route *routes;
 	size_t route_count;
 	size_t body_max;
@@ -78,6 +78,11 @@ struct http_counts {
 HF_NODISCARD enum hf_err http_start(struct os_loop *loop, const struct http_setup *setup, struct http **out);
 /* No new connections; what waits is answered 503. Frees all. */
 void http_stop(struct http *h);
+/* Another key and certificate (PEM, the server's first) for new connections. Errors: KEY (they cannot be read, or do not
+ * belong together; the old ones stay), MEMORY. */
+HF_NODISCARD enum hf_err http_certificate_set(const char *key_pem, const char *certificate_pem);
+/* Another limit for the bodies of new requests. */
+void http_body_max(struct http *h, size_t body_max);
 /* After the turn: replies leave, or become 503 when the commit failed. */
 void http_turn_done(struct http *h, bool committed);
 /* Calls a waiting handler again, within this turn. */

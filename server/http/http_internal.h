@@ -1,7 +1,9 @@
-/* http, inside - routing, responses. */
+/* http, inside - routing. */
 #ifndef HTTP_INTERNAL_H
 #define HTTP_INTERNAL_H
 #include "http/http.h"
+
+#include <gnutls/abstract.h>
 
 struct MHD_Response;
 
@@ -15,4 +17,10 @@ struct MHD_Response *http_response(struct http_call *c);
 void http_resume(struct http_call *c);
 /* Something was done for this call: the library is run again at once. */
 void http_moved(struct http_call *c);
+
+/* GnuTLS asks for the certificate of a new connection. */
+int http_certificate_choose(gnutls_session_t session, const gnutls_datum_t *names, int name_count,
+                            const gnutls_pk_algorithm_t *kinds, int kind_count, gnutls_pcert_st **chain,
+                            unsigned *count, gnutls_privkey_t *key);
+void http_certificate_release(void);
 #endif

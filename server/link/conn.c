@@ -11,6 +11,7 @@
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 
 enum {
@@ -241,21 +242,22 @@ static int read_some(struct link_conn *c)
 	return rc;
 }
 
-static int socket_error(int fd)
+/* Why a socket that does not come up has ended. libmosquitto's handshake may have taken the reason away already. */
+static const char *why_ended(int fd)
 {
 	int value = 0;
 	socklen_t len = sizeof value;
 
-	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &len) == 0 ? value : errno;
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &value, &len) == 0 && value ? strerror(value) : "refused or closed";
 }
 
 static void on_ready(struct os_watch *w, uint32_t events)
 {
 	struct link_conn *c = w->ctx;
-	int rc = MOSQ_ERR_SUCCESS, failed = c->up ? 0 : socket_error(w->fd);
+	int rc = MOSQ_ERR_SUCCESS;
 
-	if (failed != 0) { /* libmosquitto would go on with its handshake */
-		down(c, strerror(failed));
+	if (!c->up && (events & (EPOLLERR | EPOLLHUP))) { /* libmosquitto would go on with its handshake for ever */
+		down(c, why_ended(w->fd));
 		return;
 	}
 	if (events & ~(uint32_t)OS_WRITE)

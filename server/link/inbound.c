@@ -168,6 +168,8 @@ void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload)
 		at = "act";
 		err = act(l, row, s, &m, now);
 	}
+	os_log(OS_LOG_LINK_RECEIVED, "type=%s device=%016llx bytes=%zu result=%s", hf_wire_shape(m.type)->name,
+	       (unsigned long long)m.sender_id, payload.len, hf_err_name(err));
 	if (err == HF_E_DATABASE || err == HF_E_MEMORY)
 		l->failed = true; /* nothing of this turn may be acknowledged */
 	if (err != HF_E_OK && err != HF_E_EXISTS)

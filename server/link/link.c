@@ -161,6 +161,11 @@ enum hf_err link_renew(struct link *l, const char *self_cert_pem, const char *co
 	return err;
 }
 
+void link_join_limits(struct link *l, const struct join_limits *joins)
+{
+	l->s.joins = *joins;
+}
+
 bool link_turn_failed(const struct link *l)
 {
 	return l->failed;

@@ -48,6 +48,9 @@ HF_NODISCARD enum hf_err link_start(const struct link_setup *setup, struct link 
 /* Says goodbye and frees all. */
 void link_stop(struct link *l);
 
+/* Other limits for the joins that come from now on. */
+void link_join_limits(struct link *l, const struct join_limits *joins);
+
 /* Did a handler of this turn lose the database? Then the turn must not be committed. */
 bool link_turn_failed(const struct link *l);
 /* After the turn: acknowledgements and messages leave, or are forgotten so that the broker sends again. */

@@ -160,6 +160,8 @@ static void leave(struct link *l, struct link_leaving *out)
 	                                 false, NULL) == MOSQ_ERR_SUCCESS;
 
 	l->counts.sent += left;
+	if (left)
+		os_log(OS_LOG_LINK_SENT, "topic=%s bytes=%zu", out->topic, out->message.len);
 	if (out->answer && left)
 		out->answer->mid = mid;
 	else if (out->answer)

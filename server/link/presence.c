@@ -96,7 +96,7 @@ static void on_line(struct link *l, struct hf_span line)
 	}
 	l->counts.broker_refused += !lost;
 	if (lost || l->counts.broker_refused <= 100 || l->counts.broker_refused % 1000 == 0)
-		os_log(lost ? OS_LOG_BROKER_LOST : OS_LOG_BROKER_REFUSED, "event=\"%.*s\"", (int)line.len,
+		os_log(lost ? OS_LOG_BROKER_LOST : OS_LOG_BROKER_REFUSED, "said=\"%.*s\"", (int)line.len,
 		       (const char *)line.ptr);
 }
 

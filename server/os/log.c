@@ -1,12 +1,11 @@
-/* os - log lines, clocks, randomness. Uses: base; Linux. */
+/* os - log lines as text or as JSON, made from one format string. Uses: base; Linux.
+ * Each conversion of the format is printed on its own, so that what came from outside can never end its field, nor its line. */
 #include "os/os.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <time.h>
 #include <unistd.h>
 
 struct event_row {
@@ -19,102 +18,222 @@ static const struct event_row events[] = {
 };
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
 static enum os_level threshold = OS_INFO;
+static bool as_json;
 
-enum { LINE_MAX_LEN = 2048 };
+/* A line is written with one call and is atomic in a pipe: at most PIPE_BUF bytes. */
+enum { LINE_MAX_LEN = 4000, VALUE_MAX = 1200, KEY_MAX = 32 };
 
 void os_log_level(enum os_level level)
 {
 	threshold = level;
 }
 
-void os_log(enum os_event event, const char *fmt, ...)
+void os_log_json(bool json)
 {
-	char line[LINE_MAX_LEN], when[OS_TIME_TEXT_MAX];
-	const struct event_row *row = &events[event];
-	va_list args;
+	as_json = json;
+}
 
-	if (row->level < threshold)
+bool os_log_has(enum os_event event)
+{
+	return events[event].level >= threshold;
+}
+
+/* --- a field of the format: key=value, where either may hold conversions --------------------------------------------------- */
+
+struct field {
+	char key[KEY_MAX], value[VALUE_MAX];
+	size_t key_len, value_len;
+	bool in_value, quoted, is_text; /* quoted: in the format; is_text: a text stands in the value */
+};
+
+static void field_put(struct field *f, const char *text, size_t len)
+{
+	char *to = f->in_value ? f->value : f->key;
+	size_t *at = f->in_value ? &f->value_len : &f->key_len, cap = f->in_value ? sizeof f->value : sizeof f->key;
+
+	for (size_t i = 0; i < len && *at < cap; i++)
+		to[(*at)++] = text[i] >= 0x20 && text[i] <= 0x7e ? text[i] : '?';
+}
+
+enum argument { ARG_TEXT, ARG_SPAN, ARG_INT, ARG_UNSIGNED, ARG_SIZE, ARG_LONG_LONG, ARG_UNSIGNED_LONG_LONG, ARG_ID };
+struct conversion {
+	const char *text;
+	enum argument argument;
+};
+static const struct conversion conversions[] = {
+	{"%s", ARG_TEXT},
+	{"%.*s", ARG_SPAN},
+	{"%d", ARG_INT},
+	{"%u", ARG_UNSIGNED},
+	{"%zu", ARG_SIZE},
+	{"%lld", ARG_LONG_LONG},
+	{"%llu", ARG_UNSIGNED_LONG_LONG},
+	{"%016llx", ARG_ID},
+};
+
+/* A va_list that functions may share. */
+struct arguments {
+	va_list list;
+};
+
+static void field_argument(struct field *f, enum argument kind, struct arguments *a)
+{
+	char number[32] = "";
+	int width = kind == ARG_SPAN ? va_arg(a->list, int) : VALUE_MAX;
+
+	if (kind == ARG_TEXT || kind == ARG_SPAN) {
+		const char *text = va_arg(a->list, const char *);
+
+		f->is_text |= f->in_value;
+		field_put(f, text, strnlen(text, width > 0 ? (size_t)width : 0));
 		return;
-	os_time_text(os_now_ms(), when);
-	int n = snprintf(line, sizeof line, "%s %s %s ", when, level_names[row->level], row->id);
-	size_t len = n > 0 ? (size_t)n : 0;
+	}
+	if (kind == ARG_INT)
+		snprintf(number, sizeof number, "%d", va_arg(a->list, int));
+	else if (kind == ARG_UNSIGNED)
+		snprintf(number, sizeof number, "%u", va_arg(a->list, unsigned));
+	else if (kind == ARG_SIZE)
+		snprintf(number, sizeof number, "%zu", va_arg(a->list, size_t));
+	else if (kind == ARG_LONG_LONG)
+		snprintf(number, sizeof number, "%lld", va_arg(a->list, long long));
+	else
+		snprintf(number, sizeof number, kind == ARG_ID ? "%016llx" : "%llu", va_arg(a->list, unsigned long long));
+	f->is_text |= f->in_value && kind == ARG_ID;
+	field_put(f, number, strlen(number));
+}
 
-	va_start(args, fmt);
-	n = vsnprintf(line + len, sizeof line - len, fmt, args);
-	va_end(args);
-	if (n > 0)
-		len = len + (size_t)n < sizeof line - 1 ? len + (size_t)n : sizeof line - 2;
-	for (size_t i = 0; i < len; i++)
-		if (line[i] < 0x20 || line[i] > 0x7e) /* lines and terminals are not for the sender of a path to command */
-			line[i] = '?';
-	line[len++] = '\n';
-	if (write(STDERR_FILENO, line, len) < 0)
+/* Takes one conversion; NULL for one that is not in the table: its arguments cannot be found. */
+static const char *field_convert(struct field *f, const char *fmt, struct arguments *a)
+{
+	for (size_t i = 0; i < sizeof conversions / sizeof conversions[0]; i++) {
+		size_t len = strlen(conversions[i].text);
+
+		if (strncmp(fmt, conversions[i].text, len) == 0) {
+			field_argument(f, conversions[i].argument, a);
+			return fmt + len;
+		}
+	}
+	return NULL;
+}
+
+/* Reads the next field of the format. Returns what follows; NULL at the end. */
+static const char *field_next(struct field *f, const char *fmt, struct arguments *a)
+{
+	bool inside = false;
+
+	*f = (struct field){0};
+	while (fmt && *fmt && (inside || *fmt != ' ')) {
+		if (*fmt == '%') {
+			fmt = field_convert(f, fmt, a);
+			continue;
+		}
+		if (*fmt == '"') {
+			inside = !inside;
+			f->quoted = true;
+		} else if (*fmt == '=' && !f->in_value) {
+			f->in_value = true;
+		} else {
+			f->is_text |= f->in_value && !isdigit((unsigned char)*fmt);
+			field_put(f, fmt, 1);
+		}
+		fmt++;
+	}
+	return fmt && *fmt == ' ' ? fmt + 1 : NULL;
+}
+
+/* --- a line ----------------------------------------------------------------------------------------------------------------- */
+
+struct line {
+	char text[LINE_MAX_LEN];
+	size_t len;
+};
+
+static void line_put(struct line *l, const char *text, size_t len)
+{
+	memcpy(l->text + l->len, text, len);
+	l->len += len;
+}
+
+static void line_text(struct line *l, const char *text)
+{
+	line_put(l, text, strlen(text));
+}
+
+static void line_quoted(struct line *l, const char *text, size_t len)
+{
+	line_put(l, "\"", 1);
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] == '"' || text[i] == '\\')
+			line_put(l, "\\", 1);
+		line_put(l, &text[i], 1);
+	}
+	line_put(l, "\"", 1);
+}
+
+/* ` key=value` or `,"key":"value"`. A field for which there is no room is left out whole. */
+static void line_field(struct line *l, const struct field *f)
+{
+	enum { AROUND = 16 };
+	bool needs = f->quoted || memchr(f->value, ' ', f->value_len) || memchr(f->value, '"', f->value_len);
+
+	if (f->key_len == 0 || l->len + f->key_len + 2 * f->value_len + AROUND > sizeof l->text)
+		return;
+	line_text(l, as_json ? ",\"" : " ");
+	line_put(l, f->key, f->key_len);
+	line_text(l, as_json ? "\":" : "=");
+	if (as_json ? f->quoted || f->is_text || f->value_len == 0 : needs)
+		line_quoted(l, f->value, f->value_len);
+	else
+		line_put(l, f->value, f->value_len);
+}
+
+static void line_begin(struct line *l, const struct event_row *row)
+{
+	char when[OS_TIME_TEXT_MAX];
+
+	os_time_text(os_now_ms(), when);
+	line_text(l, as_json ? "{\"time\":\"" : "");
+	line_text(l, when);
+	line_text(l, as_json ? "\",\"level\":\"" : " ");
+	line_text(l, level_names[row->level]);
+	line_text(l, as_json ? "\",\"event\":\"" : " ");
+	line_text(l, row->id);
+	line_text(l, as_json ? "\"" : "");
+}
+
+static void line_write(int fd, enum os_event event, const char *fmt, struct arguments *a)
+{
+	struct line l = {.len = 0};
+	struct field f;
+
+	line_begin(&l, &events[event]);
+	while (fmt) {
+		fmt = field_next(&f, fmt, a);
+		line_field(&l, &f);
+	}
+	line_text(&l, as_json ? "}\n" : "\n");
+	if (write(fd, l.text, l.len) < 0)
 		return; /* a log that nobody takes must not stop the service */
 }
 
-static int64_t clock_ms(clockid_t id)
+void os_log(enum os_event event, const char *fmt, ...)
 {
-	struct timespec t = {0};
+	struct arguments a;
 
-	clock_gettime(id, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-int64_t os_now_ms(void)
-{
-	return clock_ms(CLOCK_REALTIME);
-}
-
-int64_t os_monotonic_ms(void)
-{
-	return clock_ms(CLOCK_BOOTTIME);
-}
-
-void os_random(void *out, size_t len)
-{
-	uint8_t *at = out;
-
-	while (len > 0) {
-		ssize_t n = getrandom(at, len, 0);
-
-		if (n <= 0)
-			abort();
-		at += n;
-		len -= (size_t)n;
-	}
-}
-
-/* Rounded down, also before 1970. */
-static int64_t seconds_of(int64_t ms)
-{
-	return ms / 1000 - (ms % 1000 < 0);
-}
-
-/* To the second; false outside the years that have four digits. */
-static bool time_text(int64_t ms, char out[OS_TIME_TEXT_MAX])
-{
-	time_t s = (time_t)seconds_of(ms);
-	struct tm tm;
-
-	return gmtime_r(&s, &tm) && tm.tm_year >= 1000 - 1900 && tm.tm_year < 10000 - 1900 &&
-	       strftime(out, OS_TIME_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm) > 0;
-}
-
-void os_time_text(int64_t ms, char out[OS_TIME_TEXT_MAX])
-{
-	if (time_text(ms, out))
-		memcpy(out + strlen(out), "Z", sizeof "Z");
-	else
-		snprintf(out, OS_TIME_TEXT_MAX, "@%lld", (long long)seconds_of(ms));
-}
-
-void os_time_ms_text(int64_t ms, char out[OS_TIME_TEXT_MAX])
-{
-	if (!time_text(ms, out)) {
-		out[0] = '\0';
+	if (!os_log_has(event))
 		return;
-	}
-	size_t len = strlen(out);
+	va_start(a.list, fmt);
+	line_write(STDERR_FILENO, event, fmt, &a);
+	va_end(a.list);
+}
 
-	snprintf(out + len, OS_TIME_TEXT_MAX - len, ".%03dZ", (int)(ms - seconds_of(ms) * 1000));
+void os_log_to(int fd, enum os_event event, const char *fmt, ...)
+{
+	struct arguments a;
+
+	if (!os_log_has(event))
+		return;
+	va_start(a.list, fmt);
+	line_write(fd, event, fmt, &a);
+	va_end(a.list);
 }

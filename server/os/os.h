@@ -3,10 +3,11 @@
 #define OS_H
 #include "base/base.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* --- log: one line an event, `time level event key=value`, on stderr ------------------------------------------------------ */
+/* --- log: one line an event, on stderr ------------------------------------------------------------------------------------ */
 
 enum os_level { OS_DEBUG, OS_INFO, OS_WARN, OS_ERROR };
 enum os_event {
@@ -14,10 +15,17 @@ enum os_event {
 #include "os/events.def"
 	OS_LOG_COUNT_
 };
-/* fmt gives `key=value key=value`. Control characters in the line are shown as '?'. Never pass secrets or payloads. */
+/* fmt gives `key=value key="value"`, with the conversions %s %.*s %d %u %zu %lld %llu %016llx. Bytes that are not
+ * printable ASCII are shown as '?'. Never pass secrets or payloads. */
 void os_log(enum os_event event, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* The same to another file. */
+void os_log_to(int fd, enum os_event event, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Lines below level are not written; default OS_INFO. */
 void os_log_level(enum os_level level);
+/* One JSON object a line, {"time","level","event",...}, instead of text; default false. */
+void os_log_json(bool json);
+/* Is this event written at the level in force? For what costs something to find out. */
+bool os_log_has(enum os_event event);
 
 /* --- clocks and randomness ------------------------------------------------------------------------------------------------ */
 

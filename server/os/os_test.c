@@ -329,6 +329,110 @@ static void watch_cleared_in_the_same_turn(void **state)
 
 #define CASE(name) cmocka_unit_test(name)
 
+/* Each case: the same call as text and as JSON, behind time, level and event. */
+struct log_case {
+	void (*call)(int fd);
+	const char *text, *json;
+};
+static void log_nothing(int fd)
+{
+	os_log_to(fd, OS_LOG_STOPPED, "%s", "");
+}
+static void log_numbers(int fd)
+{
+	os_log_to(fd, OS_LOG_STOPPED, "a=%d b=%u c=%zu d=%lld e=%llu f=%016llx", -1, 2U, (size_t)3, -4LL, 5ULL, 6ULL);
+}
+static void log_texts(int fd)
+{
+	os_log_to(fd, OS_LOG_STOPPED, "at=%s:%u why=\"it is\" part=\"%.*s\" empty=%s", "::1", 80U, 2, "abc", "");
+}
+static void log_forged(int fd)
+{
+	os_log_to(fd, OS_LOG_STOPPED, "path=%s why=\"%s\" end=%d", "/x status=200", "a\" end=\"b\\\nc\x1b", 1);
+}
+static void log_key(int fd)
+{
+	os_log_to(fd, OS_LOG_STOPPED, "pid=%d %s=%d", 1, "signal", 9);
+}
+static const struct log_case log_cases[] = {
+	{log_nothing, "", ""},
+	{log_numbers, " a=-1 b=2 c=3 d=-4 e=5 f=0000000000000006",
+     ",\"a\":-1,\"b\":2,\"c\":3,\"d\":-4,\"e\":5,\"f\":\"0000000000000006\""},
+	{log_texts, " at=::1:80 why=\"it is\" part=\"ab\" empty=",
+     ",\"at\":\"::1:80\",\"why\":\"it is\",\"part\":\"ab\",\"empty\":\"\""},
+	{log_forged, " path=\"/x status=200\" why=\"a\\\" end=\\\"b\\\\?c?\" end=1",
+     ",\"path\":\"/x status=200\",\"why\":\"a\\\" end=\\\"b\\\\?c?\",\"end\":1"},
+	{log_key, " pid=1 signal=9", ",\"pid\":1,\"signal\":9"},
+};
+
+/* The line behind its time, without the newline. */
+static void logged(void (*call)(int fd), char out[4200])
+{
+	int ends[2];
+
+	assert_int_equal(pipe(ends), 0);
+	call(ends[1]);
+	ssize_t n = read(ends[0], out, 4199);
+
+	assert_true(n > 0 && n <= 4096 && out[n - 1] == '\n');
+	out[n - 1] = '\0';
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+}
+
+static void log_lines_are_text_or_json(void **state)
+{
+	static const char text_head[] = " info server.stopped",
+					  json_head[] = "\",\"level\":\"info\",\"event\":\"server.stopped\"";
+	char line[4200];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof log_cases / sizeof log_cases[0]; i++) {
+		logged(log_cases[i].call, line);
+		assert_memory_equal(line + 20, text_head, sizeof text_head - 1);
+		assert_string_equal(line + 20 + sizeof text_head - 1, log_cases[i].text);
+		os_log_json(true);
+		logged(log_cases[i].call, line);
+		os_log_json(false);
+		assert_memory_equal(line, "{\"time\":\"", 9);
+		assert_memory_equal(line + 29, json_head, sizeof json_head - 1);
+		line[strlen(line) - 1] = '\0'; /* } */
+		assert_string_equal(line + 29 + sizeof json_head - 1, log_cases[i].json);
+	}
+}
+
+static char long_text[3000];
+static void log_long(int fd)
+{
+	os_log_to(fd, OS_LOG_STOPPED, "a=\"%s\" b=\"%s\" c=%d", long_text, long_text, 1);
+}
+
+static void log_line_ends_at_its_maximum(void **state)
+{
+	char line[4200];
+
+	(void)state;
+	memset(long_text, '"', sizeof long_text - 1);
+	os_log_json(true);
+	logged(log_long, line);
+	os_log_json(false);
+	assert_string_equal(line + strlen(line) - 9, "\"\",\"c\":1}");
+	assert_null(strstr(line, ",\"b\":"));
+}
+
+static void log_level_is_kept(void **state)
+{
+	(void)state;
+	assert_true(os_log_has(OS_LOG_STOPPED));
+	assert_false(os_log_has(OS_LOG_LINK_SENT));
+	os_log_level(OS_ERROR);
+	assert_false(os_log_has(OS_LOG_STOPPED));
+	assert_true(os_log_has(OS_LOG_FAILED));
+	os_log_level(OS_DEBUG);
+	assert_true(os_log_has(OS_LOG_LINK_SENT));
+	os_log_level(OS_INFO);
+}
+
 struct host_case {
 	const char *host;
 	enum hf_err err;
@@ -379,7 +483,10 @@ int main(void)
 		CASE(timer_clears_another_that_is_due),
 		CASE(timer_at_once_waits_for_the_next_turn),
 		CASE(watch_cleared_in_the_same_turn),
-		cmocka_unit_test(names_are_resolved_without_waiting),
+		CASE(names_are_resolved_without_waiting),
+		CASE(log_lines_are_text_or_json),
+		CASE(log_line_ends_at_its_maximum),
+		CASE(log_level_is_kept),
 	};
 
 	return cmocka_run_group_tests_name("os", tests, set_up, tear_down);
