@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { COMMON_NAME_MAX = 64, SERVER_NAME_MAX = 32 };
+enum { SERVER_NAME_MAX = 32 };
 /* The universe always answers to these too: its own processes connect that way. */
 static const char *const local_names[] = {"localhost", "127.0.0.1", "::1"};
 enum { LOCAL_COUNT = sizeof local_names / sizeof local_names[0] };
@@ -90,8 +90,7 @@ static const struct pair pairs[] = {
 	{"Holdfast web CA", "web_ca.key", "web_ca.crt", "web.key", "web.crt", true},
 };
 
-/* Every host of --name, then the local names that are not among them. */
-static size_t collect_hosts(const struct cli_args *a, const char *host[CA_HOSTS_MAX])
+size_t cli_keygen_hosts(const struct cli_args *a, const char *host[CA_HOSTS_MAX])
 {
 	size_t n = 0;
 
@@ -114,7 +113,7 @@ static void make_pair(struct cli_making *m, const struct pair *p, const char *co
 	KEY_SCOPED *ca_key = NULL, *key = NULL;
 	CERT_SCOPED *ca = NULL, *cert = NULL;
 	struct ca_subject ca_subject = {NULL, "Holdfast", p->ca_name};
-	struct ca_subject subject = {NULL, "Holdfast", strlen(host[0]) <= COMMON_NAME_MAX ? host[0] : "server"};
+	struct ca_subject subject = {NULL, "Holdfast", strlen(host[0]) <= CLI_COMMON_NAME_MAX ? host[0] : "server"};
 	struct ca_leaf leaf = {&subject, CA_USE_SERVER, host, count, CLI_LEAF_DAYS};
 
 	make_key(m, HF_OPENSSL_P256, &ca_key);
@@ -146,7 +145,7 @@ static void print_made(const struct cli_making *m)
 enum cli_exit cli_keygen_universe(const struct cli_args *a)
 {
 	const char *host[CA_HOSTS_MAX];
-	size_t count = collect_hosts(a, host);
+	size_t count = cli_keygen_hosts(a, host);
 	KEY_SCOPED *keyex = NULL;
 	struct cli_making m;
 	uint64_t id = 0;

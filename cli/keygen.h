@@ -4,7 +4,7 @@
 #include "ca/ca.h"
 #include "cli/cli.h"
 
-enum { CLI_KEY_TEXT_MAX = 16384, CLI_LEAF_DAYS = 365, CLI_TOKEN_DAYS = 1825 };
+enum { CLI_KEY_TEXT_MAX = 16384, CLI_LEAF_DAYS = 365, CLI_TOKEN_DAYS = 1825, CLI_COMMON_NAME_MAX = 64 };
 
 enum cli_keyfolder { CLI_F_UNIVERSE, CLI_F_C2 };
 enum cli_keyform { CLI_K_KEY, CLI_K_CERT, CLI_K_TEXT, CLI_K_TOKEN };
@@ -30,6 +30,8 @@ enum cli_exit cli_making_begin(struct cli_making *m, const char *target, enum cl
 void cli_making_put(struct cli_making *m, const char *name, struct hf_span content);
 /* Writes the MANIFEST and gives the folder its name, or takes everything away again and says why. */
 enum cli_exit cli_making_end(struct cli_making *m);
+/* Every host of --name, then the local names that are not among them. Returns how many. */
+size_t cli_keygen_hosts(const struct cli_args *a, const char *host[CA_HOSTS_MAX]);
 /* What the list of files says in words, for MANIFEST. */
 void cli_manifest(enum cli_keyfolder folder, struct hf_wr *out);
 

@@ -137,7 +137,8 @@ enum cli_exit cli_keygen(const struct cli_args *a)
 	CLI_JSON_SCOPED *doc = NULL;
 
 	if (!dir)
-		return cli_fail(CLI_USAGE, "which one? keygen universe DIR, keygen c2 NAME --universe DIR, keygen --show DIR");
+		return cli_fail(CLI_USAGE, "which one? keygen universe DIR, keygen c2 NAME --universe DIR, keygen web DIR, "
+		                           "keygen broker DIR, keygen --show DIR");
 	enum cli_exit code = check_folder(dir);
 
 	if (code != CLI_DONE)

@@ -16,7 +16,8 @@ enum {
 	CA_KEY_PEM_MAX = 4096,
 	CA_KEY_DER_MAX = 1024,
 	CA_TOKEN_MAX = 1024,
-	CA_HOSTS_MAX = 32
+	CA_HOSTS_MAX = 32,
+	CA_HOST_TEXT_MAX = 256
 };
 
 /* Subject of a certificate, built by the caller alone. country (two letters) and organisation may be NULL; texts are
@@ -57,6 +58,8 @@ HF_NODISCARD enum hf_err ca_cert_read(struct hf_span pem, X509 **out);
 HF_NODISCARD enum hf_err ca_cert_write(X509 *cert, struct hf_wr *pem);
 /* When it ends, s since 1970. */
 int64_t ca_cert_not_after(const X509 *cert);
+/* The DNS names and IP addresses that it is for, as texts, at most CA_HOSTS_MAX. Returns how many. */
+size_t ca_cert_hosts(const X509 *cert, char host[CA_HOSTS_MAX][CA_HOST_TEXT_MAX]);
 /* Its public key, to be freed with hf_openssl_key_free. Errors: KEY, MEMORY. */
 HF_NODISCARD enum hf_err ca_cert_key(const X509 *cert, struct hf_seal_key **out);
 

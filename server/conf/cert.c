@@ -50,3 +50,15 @@ void conf_check_cert(const char *path, int64_t now_s, struct conf_report *r)
 	if (count == 0)
 		conf_report_add(r, "%s holds no certificate in PEM form", path);
 }
+
+int64_t conf_cert_end(const char *path)
+{
+	BIO *in = BIO_new_file(path, "r");
+	X509 *cert = in ? PEM_read_bio_X509(in, NULL, NULL, NULL) : NULL;
+	int64_t end = cert ? seconds_of(X509_get0_notAfter(cert)) : 0;
+
+	X509_free(cert);
+	BIO_free(in);
+	ERR_clear_error();
+	return end;
+}

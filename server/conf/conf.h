@@ -59,6 +59,8 @@ HF_NODISCARD enum hf_err conf_check(const struct conf *c, int64_t now_s, struct 
 
 /* Only the certificates by the clock. Errors: EXPIRED, with a sentence in r for each that is not good. */
 HF_NODISCARD enum hf_err conf_check_certs(const struct conf *c, int64_t now_s, struct conf_report *r);
+/* When the first certificate of a PEM file ends, seconds since 1970; 0: there is none. */
+int64_t conf_cert_end(const char *path);
 
 /* Where things lie: CONF_PLACE_DB, ... (places.def). */
 enum conf_place {

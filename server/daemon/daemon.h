@@ -62,6 +62,9 @@ struct daemon_news {
 };
 HF_NODISCARD enum hf_err daemon_news_take(int fd, struct conf *c, struct daemon_news *out);
 
+/* Logs which of our own certificates are not good by the clock, and which end within 30 days. */
+void daemon_certs_tell(const struct conf *c);
+
 /* Tells a service manager (NOTIFY_SOCKET) a line such as "READY=1"; does nothing when there is none. */
 void daemon_notify(const char *line);
 

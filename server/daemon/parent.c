@@ -332,22 +332,6 @@ static void on_ready_poll(struct os_timer *t)
 
 /* --- time --- */
 
-/* A line for each certificate that is not good by the clock: they were before the start, but time goes on. */
-static void certs_tell(const struct conf *c)
-{
-	static struct conf_report r;
-
-	r = (struct conf_report){0};
-	if (conf_check_certs(c, os_now_ms() / 1000, &r) == HF_E_OK)
-		return;
-	for (const char *line = r.text; *line;) {
-		int len = (int)strcspn(line, "\n");
-
-		os_log(OS_LOG_CERTIFICATE_BAD, "why=\"%.*s\"", len, line);
-		line += len + (line[len] == '\n');
-	}
-}
-
 /* Once a day, and when the clock was set. */
 static void on_clock_look(struct os_timer *t)
 {
@@ -357,7 +341,7 @@ static void on_clock_look(struct os_timer *t)
 
 	if (jumped || now - p->certs_ms >= CERTS_LOOK_MS) {
 		p->certs_ms = now;
-		certs_tell(p->conf);
+		daemon_certs_tell(p->conf);
 	}
 	os_timer_set(&p->loop, t, now + CLOCK_LOOK_MS);
 }
@@ -425,6 +409,7 @@ static bool begin(struct parent *p)
 			unit_start(u);
 	}
 	os_timer_set(&p->loop, &p->ready_poll, os_monotonic_ms() + READY_POLL_MS);
+	daemon_certs_tell(p->conf);
 	os_timer_set(&p->loop, &p->clock_look, p->certs_ms + CLOCK_LOOK_MS);
 	return true;
 }

@@ -267,6 +267,7 @@ static void on_news(struct os_watch *w, uint32_t events)
 		os_watch_clear(w); /* the parent is gone, and so are we */
 	if (err == HF_E_OK) {
 		settings_apply(s);
+		os_timer_set(&s->loop, &s->renew, os_monotonic_ms()); /* fresh access certificates too */
 		err = http_certificate_set(os_buf_cstr(&news.web_key), os_buf_cstr(&news.web_cert));
 	}
 	(void)failed("take over the new configuration", err);

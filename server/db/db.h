@@ -38,6 +38,17 @@ HF_NODISCARD enum hf_err db_open(const char *path, struct db **out, const char *
 HF_NODISCARD enum hf_err db_open_reader(const char *path, struct db **out);
 void db_close(struct db *db);
 
+enum { DB_LOOK_TEXT_MAX = 256 };
+/* What a look at a file found. broken: SQLite's words, empty when it is whole; the rest is 0 then. */
+struct db_look {
+	char broken[DB_LOOK_TEXT_MAX];
+	bool is_newer; /* made by a newer program */
+	int64_t table_generation; /* number of the last table that the broker was sent */
+	int64_t certificates_ending; /* joined identities whose certificate ends before the time asked for */
+};
+/* Looks at a database that no server has open, without changing it. Errors: DATABASE (it cannot be opened). */
+HF_NODISCARD enum hf_err db_look(const char *path, int64_t before_ms, struct db_look *out);
+
 /* Runs a statement that gives no row. *changes (may be NULL) gets the number of rows it touched. Errors: DATABASE, EXISTS (a key is
  * taken). Opens this turn's transaction if none is open. */
 HF_NODISCARD enum hf_err db_exec(struct db *db, enum db_query q, const struct db_arg *arg, size_t count,

@@ -29,6 +29,9 @@ void sandbox_plan(enum sandbox_role role, const struct conf *c, struct sandbox_p
  * reason, and the process must not go on. */
 HF_NODISCARD enum hf_err sandbox_enter(const struct sandbox_plan *p, const char **failed);
 
+/* Landlock's version on this kernel; 0: there is none. */
+int sandbox_landlock_version(void);
+
 /* What holds for this process now: "off", "seccomp only: this kernel has no Landlock", "Landlock 7 and seccomp". */
 const char *sandbox_level(void);
 

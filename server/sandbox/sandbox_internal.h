@@ -10,8 +10,6 @@ enum {
 	SANDBOX_BIT_BROKER = 1 << SANDBOX_BROKER
 };
 
-/* The version of Landlock in this kernel; 0: none. */
-int sandbox_landlock_version(void);
 /* Restricts paths and ports. False: errno says why. */
 bool sandbox_landlock_enter(const struct sandbox_plan *p, int version);
 /* Restricts system calls. False: errno says why. */

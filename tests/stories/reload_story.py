@@ -109,6 +109,21 @@ def broker_certificate_changes_by_a_restart_of_the_broker():
         u.report(u.connected(device), 2.5)
 
 
+def access_certificates_are_renewed_while_it_runs():
+    """Twice, then the broker is gone: the links come up again with the new ones. They are also renewed every 12 hours."""
+    with Universe() as u:
+        u.put_sensor()
+        device = u.joined("one")
+        for times in (2, 3):
+            u.process.send_signal(signal.SIGHUP)
+            until("two more certificates", lambda t=times: log_of(u, "signer.log").count("op=access-certificate") == 2 * t)
+            u.report(device, float(times))  # what is connected stays so
+        u.kill_child("mosquitto")
+        logged(u, "link.up", 6)
+        u.report(u.connected(device), 9.5)
+        assert "renew" not in log_of(u), "a renewal failed"
+
+
 def logs_are_json_on_request():
     with Universe(log_format="json") as u:
         u.put_sensor()
