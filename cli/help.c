@@ -33,6 +33,20 @@ static void print_short(const struct cli_command *c)
 	printf("  %-16s %s\n", c->path, c->help);
 }
 
+static const struct {
+	const char *path, *rest;
+} examples[] = {
+#define EXAMPLE(path, rest) {(path), (rest)},
+#include "cli/examples.def"
+};
+
+static void print_example(const struct cli_command *c)
+{
+	for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++)
+		if (strcmp(examples[i].path, c->path) == 0)
+			printf("    Example: holdfast %s%s%s\n", c->path, examples[i].rest[0] ? " " : "", examples[i].rest);
+}
+
 static void print_long(const struct cli_command *c)
 {
 	printf("holdfast %s %s\n    %s\n", c->path, c->usage, c->help);
@@ -42,6 +56,7 @@ static void print_long(const struct cli_command *c)
 		if (c->options >> o & 1)
 			printf("    --%s%s%s: %s\n", row->name, row->value ? " " : "", row->value ? row->value : "", row->doc);
 	}
+	print_example(c);
 }
 
 enum cli_exit cli_help(const struct cli_args *a)
@@ -68,34 +83,41 @@ enum cli_exit cli_help(const struct cli_args *a)
 	return CLI_DONE;
 }
 
-/* One line of the table that the script looks words up in: "path words|--options". */
+/* One line of the table that the script looks words up in: "path words|--options|ID", the last one when it takes a device. */
 static void print_completion_row(const struct cli_command *c)
 {
 	printf("%s|", c->path);
 	for (size_t o = 0; o < CLI_O_COUNT_; o++)
 		if (c->options >> o & 1)
 			printf("--%s ", cli_option_row((enum cli_option)o)->name);
-	(void)putchar('\n');
+	printf("|%s\n", strncmp(c->usage, "ID", 2) == 0 ? "ID" : "");
 }
+
+/* Devices are asked for live, for a second at most; without a server there are none. */
+static const char completion_head[] = "_holdfast() {\n"
+									  "  local typed=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\" "
+                                      "now=\"${COMP_WORDS[COMP_CWORD]}\" words= path options takes rest\n"
+									  "  while IFS='|' read -r path options takes; do\n"
+									  "    case \"$typed \" in \"$path \"*) words+=\" $options\";; esac\n"
+									  "    if [ \"$typed/$takes\" = \"$path/ID\" ]; then\n"
+									  "      words+=\" $(timeout 1 holdfast device list --json 2>/dev/null | grep -o "
+                                      "'\"id\": *\"[0-9a-f]*\"' | cut -d '\"' -f 4)\"\n"
+									  "    fi\n"
+									  "    case \"$path\" in \"${typed:+$typed }\"*) rest=\"${path#\"${typed:+$typed "
+                                      "}\"}\"; words+=\" ${rest%% *}\";; esac\n"
+									  "  done <<'TABLE'\n";
+static const char completion_tail[] = "TABLE\n"
+									  "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$now\")\n"
+									  "}\n"
+									  "complete -o default -F _holdfast holdfast\n";
 
 enum cli_exit cli_completion(const struct cli_args *a)
 {
-	(void)a;
-	(void)fputs(
-		"_holdfast() {\n"
-		"  local typed=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\" now=\"${COMP_WORDS[COMP_CWORD]}\" words= path options rest\n"
-		"  while IFS='|' read -r path options; do\n"
-		"    case \"$typed \" in \"$path \"*) words+=\" $options\";; esac\n"
-		"    case \"$path\" in \"${typed:+$typed }\"*) rest=\"${path#\"${typed:+$typed }\"}\"; words+=\" ${rest%% "
-		"*}\";; esac\n"
-		"  done <<'TABLE'\n",
-		stdout);
+	if (a->word_count == 1 && strcmp(a->word[0], "bash") != 0)
+		return cli_fail(CLI_USAGE, "there is a completion for bash, none for '%s'", a->word[0]);
+	(void)fputs(completion_head, stdout);
 	for (size_t i = 0; cli_command_at(i); i++)
 		print_completion_row(cli_command_at(i));
-	(void)fputs("TABLE\n"
-	            "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$now\")\n"
-	            "}\n"
-	            "complete -o default -F _holdfast holdfast\n",
-	            stdout);
+	(void)fputs(completion_tail, stdout);
 	return CLI_DONE;
 }

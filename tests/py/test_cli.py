@@ -244,6 +244,34 @@ def completion_script():
 
 
 @case
+def completion_asks_the_server_for_devices():
+    """With a holdfast of the test's own on PATH, which answers, fails or hangs."""
+    script = expect(DONE, "completion", "bash")
+    expect(USAGE, "completion", "fish", says="there is a completion for bash")
+    probe = "COMP_WORDS=(holdfast device show a); COMP_CWORD=3; _holdfast; echo \"${COMPREPLY[@]}\""
+    for answer, reply in (("echo '{\"devices\": [{\"id\": \"abc1\"}, {\"id\": \"b2\"}]}'", ["abc1"]), ("exit 5", []), ("sleep 9", [])):
+        program = path("bin/holdfast")
+        os.makedirs(os.path.dirname(program), exist_ok=True)
+        with open(program, "w", encoding="ascii") as file:
+            file.write(f"#!/bin/sh\n[ \"$1 $2 $3\" = 'device list --json' ] && {answer}\n")
+        os.chmod(program, 0o755)
+        got = subprocess.run(["bash", "-c", script + probe], capture_output=True, check=True, timeout=5,
+                             env={**os.environ, "PATH": os.path.dirname(program) + ":" + os.environ["PATH"]}).stdout.decode().split()
+        assert got == reply, (answer, got)
+
+
+@case
+def examples_are_commands():
+    """Every example that help shows begins with its command, and no option in it is unknown."""
+    for line in expect(DONE, "help").split("Commands:\n")[1].split("\n\n")[0].splitlines():
+        words = line[2:18].split()
+        text = expect(DONE, "help", *words)
+        for example in [row.split("Example: holdfast ")[1] for row in text.splitlines() if "Example: " in row]:
+            for option in [word for word in example.split() if word.startswith("--")]:
+                assert f"    {option}" in text, (words, option)
+
+
+@case
 def output_that_cannot_be_written():
     with open("/dev/full", "wb") as full:
         p = subprocess.run([PROGRAM, "help"], stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=30)

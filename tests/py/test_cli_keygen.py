@@ -152,6 +152,26 @@ def keygen_show():
     assert all(name in manifest for name in PRIVATE + PUBLIC) and "eight" in manifest
 
 
+@case
+def keygen_renews_certificates():
+    folder = universe()
+    for kind in ("web", "broker"):
+        ca, cert, key = (os.path.join(folder, kind + tail) for tail in ("_ca.crt", ".crt", ".key"))
+        before = [openssl("x509", "-in", cert, "-noout", part) for part in ("-serial", "-pubkey")]
+        names = openssl("x509", "-in", cert, "-noout", "-ext", "subjectAltName")
+        expect(DONE, "keygen", kind, folder, says="is good until")
+        after = [openssl("x509", "-in", cert, "-noout", part) for part in ("-serial", "-pubkey")]
+        assert after[0] != before[0] and after[1] == before[1]
+        assert openssl("x509", "-in", cert, "-noout", "-ext", "subjectAltName") == names
+        openssl("verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", ca, cert)
+        expect(DONE, "keygen", kind, folder, "--name", "new.example.org", says="new.example.org localhost")
+        openssl("verify", "-verify_hostname", "new.example.org", "-CAfile", ca, cert)
+        assert stat.S_IMODE(os.stat(cert).st_mode) == 0o644 and stat.S_IMODE(os.stat(key).st_mode) == 0o600
+    expect(USAGE, "keygen", "web", folder, "--name", "no host", says="is no host name")
+    os.unlink(os.path.join(folder, "web_ca.key"))
+    expect(MISSING, "keygen", "web", folder, says="web_ca.key cannot be read")
+
+
 Cases = as_unittest()
 
 if __name__ == "__main__":
