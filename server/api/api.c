@@ -13,15 +13,18 @@ struct row {
 	api_run run;
 	enum account_right right;
 	enum scope scope;
+	enum limit_class rate;
 };
 static const struct row rows[] = {
-#define ROUTE(method, pattern, handler, right, scope, doc) {api_##handler, ACCOUNT_##right, SCOPE_##scope},
+#define ROUTE(method, pattern, handler, right, scope, rate, doc) \
+	{api_##handler, ACCOUNT_##right, SCOPE_##scope, LIMIT_##rate},
 #include "api/routes.def"
 };
 enum { ROUTES = sizeof rows / sizeof rows[0] };
 static enum http_verdict dispatch(struct http_call *h);
 static const struct http_route routes[] = {
-#define ROUTE(method, pattern, handler, right, scope, doc) {(method), (pattern), dispatch, ACCOUNT_##right, (doc)},
+#define ROUTE(method, pattern, handler, right, scope, rate, doc) \
+	{(method), (pattern), dispatch, ACCOUNT_##right, (doc)},
 #include "api/routes.def"
 };
 
@@ -182,23 +185,45 @@ static bool in_scope(const struct http_call *h, const struct row *row, const str
 	return false;
 }
 
-static enum hf_err allow(struct http_call *h)
+static enum hf_err take(struct http_call *h, enum limit_class class)
 {
 	struct api *a = h->ctx;
+	int64_t wait_ms = limit_take(&a->limits, class, http_address(h), os_monotonic_ms());
+
+	h->retry_after_s = (unsigned)((wait_ms + 999) / 1000);
+	return wait_ms > 0 ? HF_E_RATE : HF_E_OK;
+}
+
+static enum hf_err limit(struct http_call *h)
+{
+	return take(h, h->route ? row_of(h)->rate : LIMIT_API);
+}
+
+/* A valid token is let in however many wrong ones came from that address: who shares it must not be able to lock it out. */
+static enum hf_err find_caller(struct http_call *h, struct account_caller *caller)
+{
+	struct api *a = h->ctx;
+	enum hf_err err = account_find(a->db, http_header(h, "Authorization"), os_now_ms(), caller);
+
+	if (err == HF_E_LOGIN && take(h, LIMIT_LOGIN) != HF_E_OK)
+		return HF_E_RATE;
+	return err;
+}
+
+static enum hf_err allow(struct http_call *h)
+{
 	const struct row *row = row_of(h);
 	struct account_caller *caller;
 	enum hf_err err;
 
-	if (row->right == ACCOUNT_PUBLIC) /* KeyEx knows no 413: threats K4 */
-		return h->body.err == HF_E_TOO_BIG ? HF_E_INPUT : h->body.err;
-	if (h->body.err != HF_E_OK)
+	if (h->body.err != HF_E_OK || row->right == ACCOUNT_PUBLIC)
 		return h->body.err;
 	caller = calloc(1, sizeof *caller);
 	if (!caller)
 		return HF_E_MEMORY;
 	h->caller = caller;
 	h->free_caller = free_caller;
-	err = account_find(a->db, http_header(h, "Authorization"), os_now_ms(), caller);
+	err = find_caller(h, caller);
 	if (err != HF_E_OK)
 		return err;
 	return in_scope(h, row, caller) ? HF_E_OK : HF_E_DENIED;
@@ -231,8 +256,22 @@ static void on_facts(void *ctx, const struct facts_fact *fact, size_t count)
 		os_timer_set(a->loop, &a->wake, 0);
 }
 
+static void init_limits(struct api *a)
+{
+	const struct limit_rule rule[LIMIT_CLASS_COUNT_] = {
+#define RATE(NAME, key, doc) [LIMIT_##NAME] = {a->conf->rate_##key, a->conf->rate_##key##_all},
+#include "limit/rates.def"
+	};
+	uint64_t seed;
+
+	os_random(&seed, sizeof seed);
+	limit_init(&a->limits, rule, seed);
+}
+
 void api_init(struct api *a, struct http_setup *setup)
 {
+	init_limits(a);
+	setup->limit = limit;
 	setup->routes = routes;
 	setup->route_count = ROUTES;
 	setup->ctx = a;

@@ -6,6 +6,7 @@
 #include "facts/facts.h"
 #include "http/http.h"
 #include "keyex/keyex.h"
+#include "limit/limit.h"
 #include "link/link.h"
 #include "upkeep/upkeep.h"
 #include "worker/worker.h"
@@ -28,7 +29,9 @@ struct api {
 	const char *server_key_base64; /* of our PEM public key */
 	const char *broker_ca_pem;
 	const char *sandbox; /* what of the sandbox holds */
+	struct enrol *enrol;
 	/* Inside: */
+	struct limit_table limits;
 	uint8_t keyex_answer[SIGNER_REPLY_MAX]; /* KeyEx's signature over its own id, the same for everybody */
 	size_t keyex_answer_len;
 	int64_t keyex_answer_ms; /* monotonic */

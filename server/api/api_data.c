@@ -25,6 +25,26 @@ enum hf_err api_type_list(struct api_call *c)
 	return api_reply_list(c, "types", list, err);
 }
 
+static void take_profile(void *ctx, struct hf_span document)
+{
+	json_t **out = ctx;
+
+	*out = json_loadb((const char *)document.ptr, document.len, 0, NULL);
+}
+
+enum hf_err api_type_get(struct api_call *c)
+{
+	char name[TYPE_NAME_MAX];
+	json_t *profile = NULL;
+
+	(void)snprintf(name, sizeof name, "%.*s", (int)c->http->place[0].len, (const char *)c->http->place[0].ptr);
+	enum hf_err err = type_document(c->a->db, name, take_profile, &profile);
+
+	if (err == HF_E_NOT_FOUND)
+		return api_refuse(c, err, "there is no profile of that type; see holdfast type list");
+	return err != HF_E_OK ? err : api_reply(c, 200, profile);
+}
+
 enum hf_err api_type_put(struct api_call *c)
 {
 	static struct type_profile p;

@@ -300,7 +300,8 @@ enum hf_err api_join_approve(struct api_call *c)
 
 enum hf_err api_join_refuse(struct api_call *c)
 {
-	enum hf_err err = join_refuse(c->a->sessions, c->device, api_who(c), os_now_ms());
+	enum hf_err err =
+		join_refuse(c->a->sessions, c->device, c->a->conf->join_refused_s * 1000, api_who(c), os_now_ms());
 
 	return err != HF_E_OK ? explain(c, err)
 	                      : api_reply(c, 200, json_pack("{s:o, s:s}", "device", api_id(c->device), "state", "refused"));

@@ -20,7 +20,7 @@ struct api_call {
 enum { API_WAIT_MAX_MS = 30000, API_LIST_DEFAULT = 100, API_LIST_MAX = 1000 };
 typedef enum hf_err (*api_run)(struct api_call *c);
 
-#define ROUTE(method, pattern, handler, right, scope, doc) enum hf_err api_##handler(struct api_call *c);
+#define ROUTE(method, pattern, handler, right, scope, rate, doc) enum hf_err api_##handler(struct api_call *c);
 #include "api/routes.def"
 
 /* Answers with a JSON value, which is released. */

@@ -19,10 +19,7 @@ enum {
 /* The reference's client takes 400 for a refusal; what it may try again later has a status of its own. */
 static enum hf_err answer_as_keyex(enum hf_err err)
 {
-	return err == HF_E_EXISTS || err == HF_E_SIGNATURE || err == HF_E_STATE || err == HF_E_EXPIRED ||
-	               err == HF_E_TOO_BIG
-	           ? HF_E_INPUT
-	           : err;
+	return err == HF_E_EXISTS || err == HF_E_SIGNATURE || err == HF_E_STATE || err == HF_E_EXPIRED ? HF_E_INPUT : err;
 }
 
 static enum hf_err refuse(struct api_call *c, enum hf_err err)
@@ -30,6 +27,17 @@ static enum hf_err refuse(struct api_call *c, enum hf_err err)
 	if (err != HF_E_OK && !c->why[0])
 		return api_refuse(c, answer_as_keyex(err), "%s", hf_err_text(err));
 	return answer_as_keyex(err);
+}
+
+/* As refuse, and with what the enrolment policy has to say: its record of the refusal stays. */
+static enum hf_err refuse_device(struct api_call *c, enum hf_err err)
+{
+	enum enrol_refusal why = c->a->keyex->why;
+
+	if (err != HF_E_DENIED || why == ENROL_FINE)
+		return refuse(c, err);
+	c->keep = true;
+	return api_refuse(c, err, "%s", enrol_refusal_text(why));
 }
 
 static enum hf_err three(struct api_call *c, const char *const name[3], const size_t max[3], struct hf_span out[3])
@@ -52,12 +60,20 @@ enum hf_err api_keyex_register(struct api_call *c)
 	enum hf_err err =
 		three(c, (const char *const[]){"identity", "key", "type"}, (const size_t[]){64, KEY_BODY_MAX, 63}, v);
 
+	const struct keyex_request q = {v[0], v[1], v[2], hf_span_text(c->http->secret), http_address(c->http)};
+
 	if (err == HF_E_OK)
-		err = keyex_register(c->a->keyex, v[0], v[1], v[2], os_now_ms());
+		err = keyex_register(c->a->keyex, &q, os_now_ms());
 	if (err == HF_E_EXISTS)
 		api_refuse(c, err, "this identity is registered already; make a new id and key");
+	if (err == HF_E_FULL)
+		api_refuse(c, err, "too many registrations are half-made at the moment; try again later");
+	if (err == HF_E_BUSY)
+		api_refuse(
+			c, err,
+			"this server keeps as many identities as its configuration allows (identities_max); tell its operator");
 	if (err != HF_E_OK)
-		return refuse(c, err);
+		return refuse_device(c, err);
 	return api_reply(c, 201,
 	                 json_pack("{s:s, s:o, s:s}", "broker", c->a->broker_name, "default_c2",
 	                           api_id(c->a->keyex->default_c2), "key", c->a->server_key_base64));
@@ -150,7 +166,7 @@ enum hf_err api_keyex_validate(struct api_call *c)
 	if (err == HF_E_OK)
 		err = keyex_validate(a->keyex, v[0], v[1], os_now_ms());
 	if (err != HF_E_OK)
-		return refuse(c, err);
+		return refuse_device(c, err);
 	if (a->keyex_answer_len > 0 && os_monotonic_ms() - a->keyex_answer_ms < KEYEX_ANSWER_MS)
 		return validate_answer(c);
 	return ask(c, SIGNER_KEYEX_ANSWER, hf_span_of(NULL, 0), 0);

@@ -46,6 +46,22 @@ static json_t *database_json(struct api_call *c, const struct numbers *n, int64_
 	                 "clock_doubted", u->clock.doubted);
 }
 
+static int add_limits(const struct api_call *c, json_t *status)
+{
+	const struct http_counts *h = http_counts(c->a->http);
+	const struct enrol *e = c->a->enrol;
+	uint64_t limited = 0, refused = 0;
+
+	for (unsigned i = 0; i < LIMIT_CLASS_COUNT_; i++)
+		limited += c->a->limits.refused[i];
+	for (unsigned i = ENROL_FINE + 1; i < ENROL_REFUSAL_COUNT_; i++)
+		refused += e->refused[i];
+	return json_object_update_new(status, json_pack("{s:{s:s, s:I}, s:{s:I, s:I, s:I}}", "enrolment", "policy",
+	                                                enrol_policy_name(e->policy), "refused", (json_int_t)refused,
+	                                                "http", "rate_limited", (json_int_t)limited, "slow",
+	                                                (json_int_t)h->slow, "crowded", (json_int_t)h->crowded));
+}
+
 enum hf_err api_status(struct api_call *c)
 {
 	struct numbers n;
@@ -57,15 +73,20 @@ enum hf_err api_status(struct api_call *c)
 
 	if (err != HF_E_OK)
 		return err;
-	return api_reply(c, 200,
-	                 json_pack("{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:I}",
+	json_t *status =
+		json_pack("{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:I}",
 	                           "version", HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self),
 	                           "name", c->a->conf->name, "sandbox", c->a->sandbox, "signer", "up",
 	                           c->a->signer->watch.loop != NULL, "broker", "up", link_up(c->a->link), "database",
 	                           database_json(c, &n, oldest_ms), "devices", "registered", (json_int_t)n.registered,
 	                           "joined", (json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online",
 	                           (json_int_t)link_online_count(c->a->link), "joins_pending", (json_int_t)n.joins,
-	                           "alerts", (json_int_t)n.alerts));
+	                           "alerts", (json_int_t)n.alerts);
+
+	if (add_limits(c, status) == 0)
+		return api_reply(c, 200, status);
+	json_decref(status);
+	return HF_E_MEMORY;
 }
 
 static void metric(struct os_buf *b, const char *name, const char *labels, uint64_t value)
@@ -102,6 +123,25 @@ static void upkeep_metrics(struct os_buf *b, const struct api *a)
 	metric(b, "database_empty_bytes", "", (uint64_t)db_free_bytes(a->db));
 }
 
+/* Requests that came too fast, registrations that the policy refused, half-made ones that made room. */
+static void limits(struct os_buf *b, const struct api *a)
+{
+	static const char *const classes[] = {
+#define RATE(NAME, key, doc) [LIMIT_##NAME] = #key,
+#include "limit/rates.def"
+	};
+
+	for (unsigned i = 0; i < LIMIT_CLASS_COUNT_; i++)
+		os_buf_format(b, "holdfast_http_rate_limited_total{class=\"%s\"} %llu\n", classes[i],
+		              (unsigned long long)a->limits.refused[i]);
+	for (unsigned r = ENROL_FINE + 1; r < ENROL_REFUSAL_COUNT_; r++)
+		os_buf_format(b, "holdfast_enrolments_refused_total{why=\"%s\"} %llu\n",
+		              enrol_refusal_word((enum enrol_refusal)r), (unsigned long long)a->enrol->refused[r]);
+	metric(b, "http_addresses_crowded_total", "", a->limits.crowded);
+	metric(b, "registrations_pushed_out_total", "", a->keyex->pushed_out);
+	metric(b, "registrations_too_many_total", "", a->keyex->too_many);
+}
+
 enum hf_err api_metrics(struct api_call *c)
 {
 	const struct link_counts *l = link_counts(c->a->link);
@@ -136,6 +176,9 @@ enum hf_err api_metrics(struct api_call *c)
 	metric(&b, "http_requests_total", "", h->requests);
 	metric(&b, "http_refused_total", "", h->refused);
 	metric(&b, "http_body_too_big_total", "", h->too_big);
+	metric(&b, "http_slow_total", "", h->slow);
+	metric(&b, "http_crowded_total", "", h->crowded);
+	limits(&b, c->a);
 	metric(&b, "turns_failed_total", "", c->a->turns_failed);
 	metric(&b, "http_undone_total", "", h->errors);
 	metric(&b, "http_waited_total", "", h->parked);

@@ -32,6 +32,8 @@ enum {
 	TURN_SLOW_MS = 20
 };
 
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
 struct server {
 	struct conf *conf;
 	struct os_loop loop;
@@ -41,6 +43,7 @@ struct server {
 	struct facts facts;
 	struct session_cache sessions;
 	struct signer_client signer;
+	struct enrol enrol;
 	struct keyex keyex;
 	struct link *link;
 	struct http *http;
@@ -121,6 +124,20 @@ static void turn_end(void *ctx)
 		usleep(FAILED_PAUSE_MS * 1000); /* a full disk must not become a busy loop */
 }
 
+static enum hf_err forget_idle(struct server *s, int64_t now_ms)
+{
+	uint64_t gone[REGISTRY_IDLE_BATCH];
+	size_t count = 0;
+
+	if (s->upkeep.clock.doubted) /* "30 days ago" may be a mistake of the clock */
+		return HF_E_OK;
+	enum hf_err err = keyex_forget_idle(&s->keyex, now_ms, gone, &count);
+
+	for (size_t i = 0; i < count; i++)
+		session_forget(&s->sessions, gone[i]);
+	return err;
+}
+
 static void on_housekeeping(struct os_timer *t)
 {
 	struct server *s = t->ctx;
@@ -129,7 +146,7 @@ static void on_housekeeping(struct os_timer *t)
 
 	if (failed("look after clock and disk", upkeep_tick(&s->upkeep, now, os_monotonic_ms(), &jumped)) ||
 	    failed("expire registrations", registry_expire(s->db, now, &gone)) ||
-	    failed("expire joins", join_expire(&s->sessions, now)) || failed("mark the database", link_mark(s->link)) ||
+	    failed("forget idle devices", forget_idle(s, now)) || failed("expire joins", join_expire(&s->sessions, now)) || failed("mark the database", link_mark(s->link)) ||
 	    failed("end identities", leave_expire(&s->sessions, now)) ||
 	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
 	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
@@ -241,11 +258,18 @@ static void on_signer_lost(void *ctx)
 /* Hands the live keys of the configuration to who keeps them (conf/live.def); at start and after each SIGHUP. */
 static void settings_apply(struct server *s)
 {
+	static const enum enrol_policy policies[] = {[CONF_ENROLMENT_OPEN] = ENROL_OPEN,
+	                                             [CONF_ENROLMENT_TOKEN] = ENROL_TOKEN,
+	                                             [CONF_ENROLMENT_ALLOWLIST] = ENROL_ALLOWLIST};
 	const struct conf *c = s->conf;
 	struct join_limits joins = {c->join_ttl_s * 1000, c->joins_max};
 
+	s->enrol.policy = policies[c->enrolment];
+	s->enrol.allowed_max = c->allowlist_max;
 	s->keyex.ttl_ms = c->registration_ttl_s * 1000;
 	s->keyex.half_made_max = c->registrations_max;
+	s->keyex.identities_max = c->identities_max;
+	s->keyex.idle_ms = c->idle_identity_days * DAY_MS;
 	s->keyex.certificate_days = c->certificate_days;
 	s->api.commands = (struct command_limits){c->action_timeout_s * 1000, c->commands_open_max};
 	link_join_limits(s->link, &joins);
@@ -467,10 +491,17 @@ static enum hf_err open_link(struct server *s)
 	return link_start(&setup, &s->link);
 }
 
-static enum hf_err open_http(struct server *s)
+static void open_keyex(struct server *s)
 {
+	s->enrol = (struct enrol){.db = s->db, .facts = &s->facts};
 	s->keyex.db = s->db;
 	s->keyex.facts = &s->facts;
+	s->keyex.enrol = &s->enrol;
+}
+
+static enum hf_err open_http(struct server *s)
+{
+	open_keyex(s);
 	s->api = (struct api){
 		.conf = s->conf,
 		.loop = &s->loop,
@@ -482,6 +513,7 @@ static enum hf_err open_http(struct server *s)
 		.keyex = &s->keyex,
 		.worker = s->worker,
 		.upkeep = &s->upkeep,
+		.enrol = &s->enrol,
 		.broker_name = s->broker_name,
 		.server_key_base64 = os_buf_cstr(&s->server_key_base64),
 		.broker_ca_pem = os_buf_cstr(&s->broker_ca),
@@ -494,6 +526,9 @@ static enum hf_err open_http(struct server *s)
 		.certificate_pem = os_buf_cstr(&s->web_cert),
 		.connections_max = (unsigned)s->conf->http_connections_max,
 		.timeout_s = (unsigned)s->conf->http_timeout_s,
+		.request_s = (unsigned)s->conf->http_request_s,
+		.address_max = (unsigned)s->conf->http_address_max,
+		.secret_prefix = "/e/",
 	};
 
 	api_init(&s->api, &setup);

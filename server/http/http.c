@@ -17,7 +17,8 @@ enum {
 	CEILING_MS = 60000,
 	IDLE_RUNS = 3,
 	REPLY_MAX = 16 * 1024 * 1024,
-	PER_ADDRESS = 256
+	LINES_MAX = 100, /* refusals in the log, in LINES_MS; the counters count all */
+	LINES_MS = 60000
 };
 
 /* TLS 1.2 and 1.3, forward secrecy and authenticated encryption only. */
@@ -33,6 +34,9 @@ struct http {
 	struct os_watch watch;
 	struct os_timer tick, deadline;
 	struct http_call *calls; /* all that live */
+	struct http_conns conns;
+	int64_t lines_ms;
+	unsigned lines;
 	bool progress, stopping;
 	struct http_counts counts;
 };
@@ -99,7 +103,7 @@ static struct http_call *call_new(struct http *h, struct MHD_Connection *connect
 	c->body = os_buf_of(h->setup.body_max);
 	c->reply = os_buf_of(REPLY_MAX);
 	c->content_type = "application/json";
-	snprintf(c->path, sizeof c->path, "%s", url);
+	http_path_take(c, h->setup.secret_prefix, url);
 	c->next = h->calls;
 	if (h->calls)
 		h->calls->prev = c;
@@ -122,7 +126,16 @@ static void call_free(struct http_call *c)
 		c->free_caller(c->caller);
 	os_buf_release(&c->body);
 	os_buf_release(&c->reply);
+	hf_wipe(c->secret, sizeof c->secret);
 	free(c);
+}
+
+static void add_number(struct MHD_Response *r, const char *name, unsigned value)
+{
+	char text[16];
+
+	(void)snprintf(text, sizeof text, "%u", value);
+	MHD_add_response_header(r, name, text);
 }
 
 static enum MHD_Result send_reply(struct http_call *c)
@@ -139,6 +152,8 @@ static enum MHD_Result send_reply(struct http_call *c)
 		snprintf(file, sizeof file, "attachment; filename=\"%s\"", c->file_name);
 		MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_DISPOSITION, file);
 	}
+	if (c->status == MHD_HTTP_TOO_MANY_REQUESTS)
+		add_number(r, MHD_HTTP_HEADER_RETRY_AFTER, c->retry_after_s);
 	if (c->ambiguous)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 	if (c->status == MHD_HTTP_UNAUTHORIZED)
@@ -181,8 +196,10 @@ static enum hf_err admit(struct http_call *c, const char *method)
 	if (c->ambiguous)
 		return HF_E_INPUT;
 	err = http_route_find(&c->http->setup, method, c);
-	if (err != HF_E_OK)
-		return err;
+	enum hf_err limit = c->http->setup.limit(c);
+
+	if (limit != HF_E_OK || err != HF_E_OK)
+		return limit != HF_E_OK ? limit : err;
 	if (c->http->stopping)
 		return HF_E_BUSY;
 	return c->http->setup.allow(c);
@@ -197,8 +214,33 @@ static const char *why_refused(const struct http_call *c, enum hf_err err)
 	return err == HF_E_NOT_FOUND ? "no such path; docs/generated/routes.md lists them" : NULL;
 }
 
+/* A flood must not fill the disk. */
+static void log_refusal(struct http_call *c)
+{
+	struct http *h = c->http;
+	char path[HTTP_SHOWN_MAX];
+	int64_t now = os_monotonic_ms();
+
+	if (now - h->lines_ms >= LINES_MS) {
+		h->lines_ms = now;
+		h->lines = 0;
+	}
+	if (h->lines++ >= LINES_MAX)
+		return;
+	http_path_shown(c->path, path);
+	os_log(OS_LOG_HTTP_REFUSED, "status=%u path=%s", c->status, path);
+}
+
+static struct http_conn *conn_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 static void dispatch(struct http_call *c, const char *method)
 {
+	http_conn_complete(conn_of(c->connection));
 	enum hf_err err = admit(c, method);
 
 	if (err == HF_E_OK) {
@@ -206,7 +248,7 @@ static void dispatch(struct http_call *c, const char *method)
 	} else {
 		http_fail(c, err, why_refused(c, err));
 		c->phase = HTTP_ANSWERED;
-		os_log(OS_LOG_HTTP_REFUSED, "status=%u path=%s", c->status, c->path);
+		log_refusal(c);
 	}
 	os_log(OS_LOG_HTTP_REQUEST, "method=%s route=%s status=%u", method, c->route ? c->route->pattern : "-", c->status);
 	c->suspended = true;
@@ -241,10 +283,48 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 
 static void on_completed(void *ctx, struct MHD_Connection *connection, void **slot, enum MHD_RequestTerminationCode why)
 {
-	(void)ctx, (void)connection, (void)why;
+	struct http *h = ctx;
+
+	(void)why;
 	if (*slot)
 		call_free(*slot);
 	*slot = NULL;
+	http_conn_await(&h->conns, conn_of(connection));
+}
+
+static uint64_t address_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+	return info && info->client_addr ? http_address_of(info->client_addr) : 0;
+}
+
+uint64_t http_address(const struct http_call *c)
+{
+	return address_of(c->connection);
+}
+
+static enum MHD_Result on_accept(void *ctx, const struct sockaddr *address, socklen_t len)
+{
+	struct http *h = ctx;
+
+	(void)len;
+	return http_conn_fits(&h->conns, http_address_of(address)) ? MHD_YES : MHD_NO;
+}
+
+static void on_connection(void *ctx, struct MHD_Connection *connection, void **slot,
+                          enum MHD_ConnectionNotificationCode code)
+{
+	struct http *h = ctx;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		*slot = info ? http_conn_add(&h->conns, address_of(connection), info->connect_fd) : NULL;
+	} else if (*slot) {
+		http_conn_remove(&h->conns, *slot);
+		*slot = NULL;
+	}
 }
 
 void http_resume(struct http_call *c)
@@ -356,11 +436,11 @@ static enum hf_err listen_on(struct http *h)
 	h->daemon =
 		MHD_start_daemon((is_v4 ? 0u : (unsigned)MHD_USE_DUAL_STACK) | MHD_USE_EPOLL | MHD_USE_TLS |
 	                         MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG,
-	                     s->port, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
+	                     s->port, on_accept, h, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, NULL,
 	                     MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
 	                     MHD_OPTION_HTTPS_CERT_CALLBACK, http_certificate_choose, MHD_OPTION_HTTPS_PRIORITIES,
-	                     tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max,
-	                     MHD_OPTION_PER_IP_CONNECTION_LIMIT, PER_ADDRESS, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
+	                     tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_NOTIFY_CONNECTION,
+	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
 	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
 	                     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 	if (!h->daemon)
@@ -382,6 +462,11 @@ enum hf_err http_start(struct os_loop *loop, const struct http_setup *setup, str
 	h->setup = *setup;
 	h->tick = (struct os_timer){.on_due = on_tick, .ctx = h};
 	h->deadline = (struct os_timer){.on_due = on_deadline, .ctx = h};
+	h->conns = (struct http_conns){.loop = loop,
+	                               .request_ms = (int64_t)setup->request_s * 1000,
+	                               .address_max = setup->address_max,
+	                               .counts = &h->counts};
+
 	enum hf_err err = http_certificate_set(setup->key_pem, setup->certificate_pem);
 
 	if (err == HF_E_OK)
@@ -416,6 +501,7 @@ void http_stop(struct http *h)
 		MHD_run(h->daemon);
 		MHD_stop_daemon(h->daemon);
 	}
+	os_timer_clear(h->loop, &h->conns.timer); /* the last requests to end have set it */
 	http_certificate_release();
 	free(h);
 }

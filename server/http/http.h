@@ -32,7 +32,7 @@ struct http_call {
 	struct hf_span place[HTTP_PLACES]; /* what stands in the pattern's places */
 	struct os_buf body;
 	/* The reply. Set status and fill reply, or call http_fail or http_reply. */
-	unsigned status;
+	unsigned status, retry_after_s; /* retry_after_s: with 429, see http_fail */
 	const char *content_type;
 	struct os_buf reply;
 	char file_name[64]; /* under which a browser stores the reply; "" = it shows it */
@@ -49,6 +49,7 @@ struct http_call {
 	struct MHD_Connection *connection;
 	struct http *http;
 	char path[512];
+	char secret[HTTP_PLACE_MAX + 1]; /* what stood in the path behind secret_prefix; "" = nothing */
 	enum { HTTP_READING, HTTP_ANSWERED, HTTP_PARKED, HTTP_SENDING } phase;
 	enum http_piece stream;
 	size_t sent; /* of the piece in reply */
@@ -63,15 +64,20 @@ struct http_setup {
 	const struct http_route *routes;
 	size_t route_count;
 	size_t body_max;
-	unsigned connections_max, timeout_s;
+	unsigned connections_max, address_max; /* at a time: in all, of one address */
+	unsigned timeout_s, request_s; /* idle; for a whole request, however steadily it comes */
+	const char
+		*secret_prefix; /* "/e/": what follows in the path up to the next slash is a secret and no part of the route */
 	void *ctx;
+	/* May this request be made at all, whatever it asks for (route may be NULL)? OK, or RATE with retry_after_s set. */
+	enum hf_err (*limit)(struct http_call *c);
 	/* May this request reach its route? OK, LOGIN, DENIED, or what body.err says. Runs inside the turn's transaction. */
 	enum hf_err (*allow)(struct http_call *c);
 };
 
 /* Counters for /metrics. */
 struct http_counts {
-	uint64_t requests, refused, errors, too_big, parked, streams;
+	uint64_t requests, refused, errors, too_big, parked, streams, slow, crowded; /* crowded: over address_max */
 };
 
 /* Listens. Errors: INPUT (listen is no IP address), IO (address taken, key or certificate not usable; logged with why), MEMORY. */
@@ -91,10 +97,13 @@ void http_wake(struct http_call *c);
 void http_wake_all(struct http *h, uint64_t mask);
 const struct http_counts *http_counts(const struct http *h);
 
+/* Where the request comes from: an IPv4 address or an IPv6 /64, as a number. */
+uint64_t http_address(const struct http_call *c);
 /* A query parameter or header, NULL when it is not there. */
 const char *http_query(const struct http_call *c, const char *name);
 const char *http_header(const struct http_call *c, const char *name);
-/* The whole reply: a JSON error object with the err's status, name and sentence, or another sentence. */
+/* The whole reply: a JSON error object with the err's status, name and sentence, or another sentence. With status 429 it tells when
+ * to come again: retry_after_s, or a minute. */
 enum http_verdict http_fail(struct http_call *c, enum hf_err err, const char *sentence);
 /* The whole reply: text or JSON that is already there. */
 enum http_verdict http_reply(struct http_call *c, unsigned status, const char *content_type, struct hf_span body);

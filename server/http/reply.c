@@ -31,6 +31,8 @@ enum http_verdict http_fail(struct http_call *c, enum hf_err err, const char *se
 	os_buf_release(&c->reply);
 	c->more = NULL;
 	c->status = hf_err_http(err);
+	if (c->status == MHD_HTTP_TOO_MANY_REQUESTS && c->retry_after_s == 0)
+		c->retry_after_s = HTTP_RETRY_AFTER_S;
 	c->content_type = "application/json";
 	c->refused = true;
 	http_error_body(&c->reply, err, sentence);

@@ -8,6 +8,7 @@
 
 #include "http/http_internal.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static enum hf_err find(const char *method, const char *path)
 {
 	call.route = NULL;
 	memset(call.place, 0, sizeof call.place);
-	(void)snprintf(call.path, sizeof call.path, "%s", path);
+	http_path_take(&call, "/e/", path);
 	return http_route_find(&setup, method, &call);
 }
 
@@ -114,6 +115,100 @@ static void W3_place_that_is_too_long(void **state)
 	assert_int_equal(find("GET", path), HF_E_NOT_FOUND);
 }
 
+struct path_case {
+	const char *url, *secret, *path;
+};
+
+/* What stands behind /e/ is no part of the path: neither routes nor logs see it. */
+static void K6_token_is_taken_out_of_the_path(void **state)
+{
+	static const struct path_case cases[] = {
+		{"/e/hfe_12/KeyEx/register/status", "hfe_12", "/KeyEx/register/status"},
+		{"//e/hfe_12//KeyEx/x", "hfe_12", "/KeyEx/x"},
+		{"/e/hfe_12", "hfe_12", ""},
+		{"/e/hfe_12/", "hfe_12", "/"},
+		{"/e//KeyEx", "", "/KeyEx"},
+		{"/e/", "", ""},
+		{"/e", "", "/e"},
+		{"/ee/a/b", "", "/ee/a/b"},
+		{"/KeyEx/e/a", "", "/KeyEx/e/a"},
+		{"////KeyEx", "", "/KeyEx"},
+		{"", "", ""},
+	};
+	char url[HTTP_PLACE_MAX + 20] = "/e/";
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		memset(&call, 0, sizeof call);
+		http_path_take(&call, "/e/", cases[i].url);
+		assert_string_equal(call.secret, cases[i].secret);
+		assert_string_equal(call.path, cases[i].path);
+	}
+	memset(url + 3, 'a', HTTP_PLACE_MAX + 1); /* no token is that long */
+	http_path_take(&call, "/e/", url);
+	assert_string_equal(call.secret, "");
+	assert_string_equal(call.path, "");
+}
+
+/* A token that was put where none belongs does not reach the log either. */
+static void K6_long_words_are_not_logged(void **state)
+{
+	char shown[HTTP_SHOWN_MAX], path[512] = "/";
+
+	(void)state;
+	http_path_shown("/KeyEx/hfe_0123456789abcdef0123456789abcdef01234567/x//", shown);
+	assert_string_equal(shown, "/KeyEx/.../x//");
+	http_path_shown("/api/v1/devices/0123456789abcdef", shown);
+	assert_string_equal(shown, "/api/v1/devices/0123456789abcdef");
+	for (size_t i = 0; i < sizeof path - 1; i++)
+		path[i] = i % 2 ? 'a' : '/';
+	http_path_shown(path, shown);
+	assert_int_equal(strlen(shown), sizeof path - 1);
+}
+
+static struct http_counts counts;
+
+static uint64_t address(const char *text)
+{
+	struct sockaddr_in v4 = {.sin_family = AF_INET};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+	if (inet_pton(AF_INET, text, &v4.sin_addr) == 1)
+		return http_address_of((const struct sockaddr *)&v4);
+	assert_int_equal(inet_pton(AF_INET6, text, &v6.sin6_addr), 1);
+	return http_address_of((const struct sockaddr *)&v6);
+}
+
+static void K6_one_address_one_number(void **state)
+{
+	(void)state;
+	assert_true(address("192.0.2.1") == address("::ffff:192.0.2.1"));
+	assert_true(address("192.0.2.1") != address("192.0.2.2"));
+	assert_true(address("2001:db8:1:2::1") == address("2001:db8:1:2:ffff:ffff:ffff:ffff"));
+	assert_true(address("2001:db8:1:2::1") != address("2001:db8:1:3::1"));
+	assert_true(address("::1") != address("127.0.0.1"));
+}
+
+static void W3_connections_of_one_address(void **state)
+{
+	struct os_loop loop;
+	struct http_conns conns = {.loop = &loop, .request_ms = 1000, .address_max = 2, .counts = &counts};
+
+	(void)state;
+	assert_int_equal(os_loop_init(&loop), HF_E_OK);
+	assert_true(http_conn_fits(&conns, 1));
+	struct http_conn *first = http_conn_add(&conns, 1, -1), *second = http_conn_add(&conns, 1, -1);
+
+	assert_false(http_conn_fits(&conns, 1));
+	assert_int_equal(counts.crowded, 1);
+	assert_true(http_conn_fits(&conns, 2));
+	http_conn_remove(&conns, first);
+	assert_true(http_conn_fits(&conns, 1));
+	http_conn_remove(&conns, second);
+	os_timer_clear(&loop, &conns.timer);
+	os_loop_release(&loop);
+}
+
 static void errors_as_json(void **state)
 {
 	OS_BUF_SCOPED out = os_buf_of(1000);
@@ -133,6 +228,10 @@ int main(void)
 		cmocka_unit_test(routes_found),
 		cmocka_unit_test(W3_paths_that_are_no_route),
 		cmocka_unit_test(W3_place_that_is_too_long),
+		cmocka_unit_test(K6_token_is_taken_out_of_the_path),
+		cmocka_unit_test(K6_long_words_are_not_logged),
+		cmocka_unit_test(K6_one_address_one_number),
+		cmocka_unit_test(W3_connections_of_one_address),
 		cmocka_unit_test(errors_as_json),
 	};
 

@@ -43,15 +43,30 @@ static bool ours_already(const struct session_cache *c, const struct session *s)
 	return s->identity.state == REGISTRY_JOINED && s->identity.controller == c->self;
 }
 
+/* A person has said no to it, not long ago. */
+static enum hf_err was_refused(struct session_cache *c, const struct session *s, int64_t now_ms, bool *out)
+{
+	int64_t count = 0;
+	enum hf_err err = db_get_int(c->db, DB_JOIN_REFUSED, DB_ARGS(db_id(s->identity.id), db_int(now_ms)), 0, &count);
+
+	*out = count > 0;
+	return err;
+}
+
 enum hf_err join_simple(struct session_cache *c, struct session *s, struct hf_span token, int64_t now_ms)
 {
 	static struct type_profile p;
+	bool refused = false;
 	enum hf_err err = type_get(c->db, s->identity.type, &p);
 
+	if (err == HF_E_OK)
+		err = was_refused(c, s, now_ms, &refused);
 	if (err != HF_E_OK)
 		return err;
 	if (ours_already(c, s))
 		return answer(c, s, token, HF_WIRE_JOIN_OK, now_ms);
+	if (refused)
+		return answer(c, s, token, HF_WIRE_JOIN_FAIL, now_ms);
 	if (p.join_simple)
 		return accept_device(c, s, token, "policy", now_ms);
 	err = answer(c, s, token, HF_WIRE_JOIN_REFUSED, now_ms);
@@ -98,10 +113,15 @@ enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l,
 {
 	static struct type_profile p;
 	int64_t waiting = 0;
+	bool refused = false;
 	enum hf_err err = type_get(c->db, s->identity.type, &p);
 
+	if (err == HF_E_OK)
+		err = was_refused(c, s, now_ms, &refused);
 	if (err == HF_E_OK && ours_already(c, s))
 		return answer(c, s, token, HF_WIRE_JOIN_OK, now_ms);
+	if (err == HF_E_OK && refused)
+		return answer(c, s, token, HF_WIRE_JOIN_FAIL, now_ms);
 	if (err == HF_E_OK)
 		err = join_count(c->db, now_ms, &waiting);
 	if (err != HF_E_OK)
@@ -186,7 +206,7 @@ enum hf_err join_approve(struct session_cache *c, uint64_t device, const char *c
 	return err != HF_E_OK ? err : accept_device(c, s, hf_span_of(w.token, sizeof w.token), who, now_ms);
 }
 
-enum hf_err join_refuse(struct session_cache *c, uint64_t device, const char *who, int64_t now_ms)
+enum hf_err join_refuse(struct session_cache *c, uint64_t device, int64_t ms, const char *who, int64_t now_ms)
 {
 	struct waiting w = {0};
 	struct session *s = NULL;
@@ -196,7 +216,8 @@ enum hf_err join_refuse(struct session_cache *c, uint64_t device, const char *wh
 		err = find_waiting(c->db, device, now_ms, &w);
 	hf_wipe(&w.value, sizeof w.value);
 	if (err == HF_E_OK)
-		err = end(c, device);
+		err = db_exec(c->db, DB_JOIN_REFUSE, DB_ARGS(db_int(now_ms + ms), db_id(device)), NULL);
+	facts_emit(c->facts, FACTS_JOIN, device);
 	if (err == HF_E_OK)
 		err = answer(c, s, hf_span_of(w.token, sizeof w.token), HF_WIRE_JOIN_FAIL, now_ms);
 	return err != HF_E_OK ? err : audit_record(c->db, who, "join.refused", device, "");
@@ -217,7 +238,7 @@ enum hf_err join_expire(struct session_cache *c, int64_t now_ms)
 		if (err == HF_E_OK)
 			err = audit_record(c->db, "server", "join.expired", late[i], "nobody decided in time");
 	}
-	return err;
+	return err == HF_E_OK ? db_exec(c->db, DB_JOIN_FORGET, DB_ARGS(db_int(now_ms)), NULL) : err;
 }
 
 enum hf_err join_list(struct db *db, int64_t now_ms, bool (*each)(void *ctx, const struct join_row *j), void *ctx)

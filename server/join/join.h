@@ -14,6 +14,7 @@ struct join_limits {
 /* A device asks, with a signature that holds. Simple: answered at once, by the policy of its type. Moderated: the confirmation value
  * goes out sealed and a person decides. A device that is joined to us already is told so; one whose type may not
  * ask so, or for which there is no room, is told that, and the result is OK. Errors: SEQUENCE, KEY, RANDOM, CRYPTO, DATABASE. */
+/* A device that a person refused is told failed until that is forgotten, and nobody hears of it. */
 HF_NODISCARD enum hf_err join_simple(struct session_cache *c, struct session *s, struct hf_span token, int64_t now_ms);
 HF_NODISCARD enum hf_err join_moderated(struct session_cache *c, const struct join_limits *l, struct session *s,
                                         struct hf_span token, int64_t now_ms);
@@ -22,7 +23,9 @@ HF_NODISCARD enum hf_err join_moderated(struct session_cache *c, const struct jo
  * After JOIN_TRIES wrong codes the request ends and an alert is raised. Errors: NOT_FOUND (nothing waits), MISMATCH, DATABASE. */
 HF_NODISCARD enum hf_err join_approve(struct session_cache *c, uint64_t device, const char *code, const char *who,
                                       int64_t now_ms);
-HF_NODISCARD enum hf_err join_refuse(struct session_cache *c, uint64_t device, const char *who, int64_t now_ms);
+/* ms: for how long it stays refused. Errors: NOT_FOUND (nothing waits), DATABASE. */
+HF_NODISCARD enum hf_err join_refuse(struct session_cache *c, uint64_t device, int64_t ms, const char *who,
+                                     int64_t now_ms);
 /* Ends what nobody decided in time. */
 HF_NODISCARD enum hf_err join_expire(struct session_cache *c, int64_t now_ms);
 

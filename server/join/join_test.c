@@ -240,13 +240,27 @@ static void refused_by_the_person(void **state)
 	struct told shown;
 
 	(void)state;
-	assert_int_equal(join_refuse(&cache, DEVICE_ID, "anna", DEVICE_NOW), HF_E_NOT_FOUND);
+	assert_int_equal(join_refuse(&cache, DEVICE_ID, 1000, "anna", DEVICE_NOW), HF_E_NOT_FOUND);
 	assert_int_equal(ask(DEVICE_ID), HF_E_OK);
 	shown = told_last();
-	assert_int_equal(join_refuse(&cache, DEVICE_ID, "anna", DEVICE_NOW + 1), HF_E_OK);
+	assert_int_equal(join_refuse(&cache, DEVICE_ID, 1000, "anna", DEVICE_NOW + 1), HF_E_OK);
 	assert_told(HF_WIRE_JOIN_FAIL, shown.token, shown.token_len);
 	assert_identity(REGISTRY_REGISTERED, 0);
 	assert_int_equal(waiting(DEVICE_NOW), 0);
+}
+
+/* Who was refused and asks again at once is told failed, and nobody sees it; after a while it may ask again. */
+static void K6_a_refusal_lasts(void **state)
+{
+	(void)state;
+	assert_int_equal(ask(DEVICE_ID), HF_E_OK);
+	assert_int_equal(join_refuse(&cache, DEVICE_ID, 1, "anna", DEVICE_NOW), HF_E_OK);
+	assert_int_equal(ask(DEVICE_ID), HF_E_OK); /* at DEVICE_NOW */
+	assert_int_equal(told_last().status, HF_WIRE_JOIN_FAIL);
+	assert_int_equal(waiting(DEVICE_NOW), 0);
+	assert_int_equal(join_expire(&cache, DEVICE_NOW + 1), HF_E_OK);
+	assert_int_equal(ask(DEVICE_ID), HF_E_OK);
+	assert_int_equal(waiting(DEVICE_NOW), 1);
 }
 
 static void nobody_decides(void **state)
@@ -348,6 +362,7 @@ int main(void)
 		CASE(M6_wrong_codes),
 		CASE(M6_third_wrong_code_ends_it),
 		CASE(refused_by_the_person),
+		CASE(K6_a_refusal_lasts),
 		CASE(nobody_decides),
 		CASE(asked_twice),
 		CASE(not_moderated_or_too_many),

@@ -7,7 +7,10 @@
 #include "registry/registry.h"
 #include "type/type.h"
 
+#include <stdio.h>
 #include <string.h>
+
+enum { RECOUNT_MS = 1000 };
 
 #define KEY_SCOPED __attribute__((cleanup(free_key))) struct hf_seal_key
 static void free_key(struct hf_seal_key **key)
@@ -42,24 +45,91 @@ static enum hf_err read_identity_key(struct hf_span body, struct registry_identi
 	return err;
 }
 
-enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span key_body, struct hf_span type,
-                           int64_t now_ms)
+/* What the server asks for or what the type does, whichever is stricter. */
+static enum hf_err policy_of(struct keyex *k, const char *type, enum enrol_policy *out)
+{
+	static struct type_profile p;
+	enum hf_err err = type_get(k->db, type, &p);
+
+	*out = p.enrolment > k->enrol->policy ? p.enrolment : k->enrol->policy;
+	return err;
+}
+
+/* Turns a "no" into an error, and notes it. */
+static enum hf_err settle(struct keyex *k, enum hf_err err, enum enrol_refusal why, uint64_t id, int64_t now_ms)
+{
+	if (err != HF_E_OK || why == ENROL_FINE)
+		return err;
+	k->why = why;
+	err = enrol_note_refusal(k->enrol, why, id, now_ms);
+	return err != HF_E_OK ? err : HF_E_DENIED;
+}
+
+static enum hf_err judge(struct keyex *k, struct registry_identity *i, struct hf_span token, int64_t now_ms)
+{
+	const struct enrol_applicant a = {i->id, hf_span_of(i->key, i->key_len), i->type, token};
+	enum enrol_policy policy;
+	enum enrol_refusal why = ENROL_FINE;
+	enum hf_err err = policy_of(k, i->type, &policy);
+
+	if (err == HF_E_OK)
+		err = enrol_judge(k->enrol, policy, &a, now_ms, &why, &i->ticket);
+	return settle(k, err, why, i->id, now_ms);
+}
+
+/* Counting all rows takes long where there are many: only when the estimate says that the maximum is reached. */
+static enum hf_err one_more(struct keyex *k, int64_t now_ms)
+{
+	enum hf_err err = HF_E_OK;
+
+	if (k->identities >= k->identities_max || k->counted_ms == 0) {
+		if (k->counted_ms == 0 || now_ms - k->counted_ms >= RECOUNT_MS || now_ms < k->counted_ms) {
+			k->counted_ms = now_ms;
+			err = registry_total(k->db, &k->identities);
+		}
+	}
+	if (err == HF_E_OK && k->identities >= k->identities_max) {
+		k->too_many++;
+		err = HF_E_BUSY;
+	}
+	k->identities++;
+	return err;
+}
+
+static enum hf_err add(struct keyex *k, const struct registry_identity *i, int64_t now_ms)
+{
+	bool pushed_out = false;
+	enum hf_err err = one_more(k, now_ms);
+
+	if (err == HF_E_OK)
+		err = registry_make_room(k->db, i->origin, k->half_made_max, &pushed_out);
+	if (err == HF_E_OK)
+		err = registry_add(k->db, i, k->half_made_max);
+	k->pushed_out += err == HF_E_OK && pushed_out;
+	return err;
+}
+
+enum hf_err keyex_register(struct keyex *k, const struct keyex_request *q, int64_t now_ms)
 {
 	struct registry_identity i = {.kind = REGISTRY_DEVICE,
 	                              .state = REGISTRY_NEW,
 	                              .created_ms = now_ms,
-	                              .expires_ms = now_ms + k->ttl_ms};
+	                              .expires_ms = now_ms + k->ttl_ms,
+	                              .origin = q->origin};
 	KEY_SCOPED *key = NULL;
-	enum hf_err err = hf_id_parse(id, &i.id);
+	enum hf_err err = hf_id_parse(q->id, &i.id);
 
+	k->why = ENROL_FINE;
 	if (err == HF_E_OK && (i.id == k->id || i.id == k->default_c2))
 		err = HF_E_EXISTS;
 	if (err == HF_E_OK)
-		err = copy_type(type, i.type);
+		err = copy_type(q->type, i.type);
 	if (err == HF_E_OK)
-		err = read_identity_key(key_body, &i, &key);
+		err = read_identity_key(q->key_body, &i, &key);
 	if (err == HF_E_OK)
-		err = registry_add(k->db, &i, k->half_made_max);
+		err = judge(k, &i, q->token, now_ms);
+	if (err == HF_E_OK)
+		err = add(k, &i, now_ms);
 	return err != HF_E_OK ? err : audit_record(k->db, "device", "keyex.registering", i.id, i.type);
 }
 
@@ -90,14 +160,32 @@ static enum hf_err prove(struct keyex *k, struct hf_span id, struct hf_span text
 	return err;
 }
 
+/* The policy is asked again: it may have become stricter, its token may be spent or revoked by now. */
+static enum hf_err admit(struct keyex *k, const struct registry_identity *i, int64_t now_ms)
+{
+	const struct enrol_applicant a = {.id = i->id, .key = hf_span_of(i->key, i->key_len), .type = i->type};
+	enum enrol_policy policy;
+	enum enrol_refusal why = ENROL_FINE;
+	int64_t ticket = 0;
+	enum hf_err err = policy_of(k, i->type, &policy);
+
+	if (err == HF_E_OK)
+		err = registry_ticket(k->db, i->id, &ticket);
+	if (err == HF_E_OK)
+		err = enrol_admit(k->enrol, policy, &a, ticket, now_ms, &why);
+	return settle(k, err, why, i->id, now_ms);
+}
+
 enum hf_err keyex_validate(struct keyex *k, struct hf_span id, struct hf_span signature, int64_t now_ms)
 {
 	struct registry_identity i;
 	enum hf_err err = prove(k, id, id, signature, &i);
 
+	k->why = ENROL_FINE;
 	if (err != HF_E_OK || i.state != REGISTRY_NEW)
 		return err;
-	return registry_set_state(k->db, k->facts, i.id, REGISTRY_PROVEN, 0, now_ms);
+	err = admit(k, &i, now_ms);
+	return err != HF_E_OK ? err : registry_set_state(k->db, k->facts, i.id, REGISTRY_PROVEN, 0, now_ms);
 }
 
 enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature,
@@ -138,6 +226,21 @@ enum hf_err keyex_certified(struct keyex *k, const struct keyex_certificate *cer
 	if (err == HF_E_OK)
 		*first = i.state == REGISTRY_PROVEN;
 	return err;
+}
+
+enum hf_err keyex_forget_idle(struct keyex *k, int64_t now_ms, uint64_t gone[REGISTRY_IDLE_BATCH], size_t *count)
+{
+	char detail[80];
+
+	*count = 0;
+	if (k->idle_ms == 0)
+		return HF_E_OK;
+	enum hf_err err = registry_forget_idle(k->db, k->facts, now_ms - k->idle_ms, gone, count);
+
+	if (err != HF_E_OK || *count == 0)
+		return err;
+	(void)snprintf(detail, sizeof detail, "%zu devices registered and did not join in time", *count);
+	return audit_record(k->db, "server", "identity.forgotten", 0, detail);
 }
 
 static enum hf_err put_key(const struct hf_seal_key *key, struct hf_wr *base64)

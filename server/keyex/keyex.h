@@ -1,10 +1,12 @@
 /* keyex - the key-exchange service: registration, proof of the key, access certificates, public keys, C2 servers.
- * Knows no HTTP and no JSON. Uses: base seal port/openssl os db facts audit registry type ca. Source: srup-v5 section 8. */
+ * Knows no HTTP and no JSON. Uses: base seal port/openssl os db facts audit registry enrol type ca. Source: srup-v5 section 8. */
 #ifndef KEYEX_H
 #define KEYEX_H
 #include "base/base.h"
 #include "db/db.h"
+#include "enrol/enrol.h"
 #include "facts/facts.h"
+#include "registry/registry.h"
 #include "seal/seal.h"
 
 enum { KEYEX_CSR_MAX = 16384, KEYEX_PEM_MAX = 8192 };
@@ -14,13 +16,23 @@ struct keyex {
 	struct facts *facts;
 	struct hf_seal_key *public_key; /* KeyEx's own; its private half is the signer's */
 	uint64_t id, default_c2;
-	int64_t ttl_ms, half_made_max, certificate_days;
+	int64_t ttl_ms, half_made_max, identities_max, idle_ms, certificate_days;
+	struct enrol *enrol;
+	enum enrol_refusal
+		why; /* of the last call that gave DENIED; ENROL_FINE when that has nothing to do with enrolment */
+	/* Inside: */
+	int64_t identities, counted_ms; /* never less than there are, counted anew when that reaches the maximum */
+	uint64_t pushed_out, too_many; /* counters */
 };
 
-/* A device registers: id text, key body, type. Errors: ID, KEY, INPUT (type), EXISTS, FULL, DATABASE. */
-HF_NODISCARD enum hf_err keyex_register(struct keyex *k, struct hf_span id, struct hf_span key_body,
-                                        struct hf_span type, int64_t now_ms);
-/* It proves its key: PSS over the id text. Errors: ID, NOT_FOUND, TEXT, SIGNATURE, DENIED (revoked), DATABASE. */
+/* What a device says when it registers, and whence. */
+struct keyex_request {
+	struct hf_span id, key_body, type, token; /* token: of its address, empty for none */
+	uint64_t origin;
+};
+/* A device registers. Errors: ID, KEY, INPUT (type), DENIED (enrolment, see why), EXISTS, FULL, BUSY (identities_max), DATABASE. */
+HF_NODISCARD enum hf_err keyex_register(struct keyex *k, const struct keyex_request *q, int64_t now_ms);
+/* It proves its key: PSS over the id text. Errors: ID, NOT_FOUND, TEXT, SIGNATURE, DENIED (revoked; enrolment, see why), DATABASE. */
 HF_NODISCARD enum hf_err keyex_validate(struct keyex *k, struct hf_span id, struct hf_span signature, int64_t now_ms);
 /* What is to be certified: this key and nothing else of the request, under the id that was proven. */
 struct keyex_access {
@@ -32,6 +44,10 @@ struct keyex_access {
  * proven), TOO_BIG, INPUT, KEY. */
 HF_NODISCARD enum hf_err keyex_access(struct keyex *k, struct hf_span id, struct hf_span csr, struct hf_span signature,
                                       struct keyex_access *out);
+/* Forgets some of the devices that registered and did not join for idle_ms: their ids, so that whoever remembers them forgets
+ * them too. Errors: DATABASE. */
+HF_NODISCARD enum hf_err keyex_forget_idle(struct keyex *k, int64_t now_ms, uint64_t gone[REGISTRY_IDLE_BATCH],
+                                           size_t *count);
 struct keyex_certificate {
 	uint64_t id;
 	struct hf_span digest; /* SHA-256 of its PEM, 32 bytes */

@@ -13,6 +13,7 @@
 #include "session/session.h"
 #include "tests/server_device.h"
 #include "tests/server_stage.h"
+#include "type/type.h"
 
 #define ID "d1"
 /* RSA of 1024 bits, made with openssl genrsa */
@@ -25,6 +26,7 @@ enum { TTL_MS = 600000, BODY_MAX = 1024, PEM_MAX = 4096, BASE64_MAX = 8192 };
 
 static struct stage stage;
 static struct keyex keyex;
+static struct enrol enrol_rules;
 static struct hf_seal_key *keyex_key_pair, *device_key, *other_key, *curve_key;
 static char device_body[BODY_MAX], other_body[BODY_MAX], curve_body[BODY_MAX];
 
@@ -63,7 +65,10 @@ static int set_up(void **state)
 {
 	(void)state;
 	stage_begin(&stage);
+	enrol_rules = (struct enrol){.db = stage.db, .facts = &stage.facts, .policy = ENROL_OPEN, .allowed_max = 10};
 	keyex = (struct keyex){.db = stage.db,
+	                       .enrol = &enrol_rules,
+	                       .identities_max = 100,
 	                       .facts = &stage.facts,
 	                       .public_key = keyex_key_pair,
 	                       .id = 0xce,
@@ -81,9 +86,17 @@ static int tear_down(void **state)
 	return 0;
 }
 
+static enum hf_err enrol_from(const char *id, const char *body, const char *type, const char *token, uint64_t origin)
+{
+	const struct keyex_request q = {hf_span_text(id), hf_span_text(body), hf_span_text(type), hf_span_text(token),
+	                                origin};
+
+	return keyex_register(&keyex, &q, DEVICE_NOW);
+}
+
 static enum hf_err enrol(const char *id, const char *body, const char *type)
 {
-	return keyex_register(&keyex, hf_span_text(id), hf_span_text(body), hf_span_text(type), DEVICE_NOW);
+	return enrol_from(id, body, type, "", 1);
 }
 
 static struct hf_span signed_by(const struct hf_seal_key *key, struct hf_span text)
@@ -196,9 +209,9 @@ static void K4_ids(void **state)
 		assert_int_equal(served(ids[i]), HF_E_ID);
 		assert_int_equal(keyex_server_check(&keyex, hf_span_text(ids[i])), HF_E_ID);
 	}
-	assert_int_equal(keyex_register(&keyex, hf_span_of("d1\0", 3), hf_span_text(device_body), hf_span_text("box"),
-	                                DEVICE_NOW),
-	                 HF_E_ID);
+	const struct keyex_request nul = {hf_span_of("d1\0", 3), hf_span_text(device_body), hf_span_text("box"), {0}, 0};
+
+	assert_int_equal(keyex_register(&keyex, &nul, DEVICE_NOW), HF_E_ID);
 }
 
 static void K4_keys(void **state)
@@ -231,9 +244,9 @@ static void K4_types(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(types); i++)
 		assert_int_equal(enrol(ID, device_body, types[i]), HF_E_INPUT);
-	assert_int_equal(keyex_register(&keyex, hf_span_text(ID), hf_span_text(device_body), hf_span_of("a\0", 2),
-	                                DEVICE_NOW),
-	                 HF_E_INPUT);
+	const struct keyex_request nul = {hf_span_text(ID), hf_span_text(device_body), hf_span_of("a\0", 2), {0}, 0};
+
+	assert_int_equal(keyex_register(&keyex, &nul, DEVICE_NOW), HF_E_INPUT);
 	assert_int_equal(enrol(ID, device_body, types[6] + 1), HF_E_OK);
 }
 
@@ -351,6 +364,99 @@ static void K6_flood_of_registrations(void **state)
 	assert_int_equal(enrol("a4", body_no('4'), "box"), HF_E_OK);
 }
 
+/* --- who may register ------------------------------------------------------------------------------------------------ */
+
+static void make_token(int64_t uses, char text[ENROL_TOKEN_TEXT_MAX])
+{
+	const struct enrol_token t = {.name = "t", .uses_max = uses, .expires_ms = DEVICE_NOW + 1000, .who = "anna"};
+	int64_t number = 0;
+
+	assert_int_equal(enrol_token_new(&enrol_rules, &t, DEVICE_NOW, &number, text), HF_E_OK);
+}
+
+/* A use is spent by the proof of the key, once for each identity. */
+static void K6_token_is_spent_by_the_proof(void **state)
+{
+	char text[ENROL_TOKEN_TEXT_MAX];
+
+	(void)state;
+	enrol_rules.policy = ENROL_TOKEN;
+	make_token(1, text);
+	assert_int_equal(enrol_from(ID, device_body, "box", "", 1), HF_E_DENIED);
+	assert_int_equal(keyex.why, ENROL_NO_TOKEN);
+	assert_int_equal(enrol_from(ID, device_body, "box", text, 1), HF_E_OK);
+	assert_int_equal(enrol_from("d2", other_body, "box", text, 1), HF_E_OK);
+	assert_int_equal(validate(ID, other_key), HF_E_SIGNATURE);
+	assert_int_equal(validate(ID, device_key), HF_E_OK);
+	assert_int_equal(validate(ID, device_key), HF_E_OK); /* once more: costs nothing */
+	assert_int_equal(validate("d2", other_key), HF_E_DENIED);
+	assert_int_equal(keyex.why, ENROL_SPENT);
+	assert_int_equal(served("d2"), HF_E_NOT_FOUND);
+	assert_int_equal(enrol_from("d3", body_no('3'), "box", text, 1), HF_E_DENIED);
+}
+
+static void K6_policy_became_stricter_meanwhile(void **state)
+{
+	(void)state;
+	assert_int_equal(enrol(ID, device_body, "box"), HF_E_OK);
+	enrol_rules.policy = ENROL_TOKEN;
+	assert_int_equal(validate(ID, device_key), HF_E_DENIED);
+	assert_int_equal(keyex.why, ENROL_NO_TOKEN);
+	enrol_rules.policy = ENROL_ALLOWLIST;
+	assert_int_equal(validate(ID, device_key), HF_E_DENIED);
+	assert_int_equal(keyex.why, ENROL_NOT_ALLOWED);
+	assert_int_equal(enrol_allow(&enrol_rules, &(struct enrol_allowed){.who = ID, .by = "anna"}), HF_E_OK);
+	assert_int_equal(validate(ID, device_key), HF_E_OK);
+}
+
+/* The stricter of the server's and the type's policy counts. */
+static void K6_type_asks_for_more(void **state)
+{
+	static const char document[] = "{\"name\":\"safe\",\"enrolment\":\"allowlist\"}";
+	static struct type_profile p;
+	char why[TYPE_WHY_MAX];
+
+	(void)state;
+	assert_int_equal(type_parse(hf_span_text(document), &p, why), HF_E_OK);
+	assert_int_equal(type_put(stage.db, &p, hf_span_text(document), "anna", DEVICE_NOW), HF_E_OK);
+	assert_int_equal(enrol(ID, device_body, "safe"), HF_E_DENIED);
+	assert_int_equal(keyex.why, ENROL_NOT_ALLOWED);
+	assert_int_equal(enrol(ID, device_body, "box"), HF_E_OK);
+}
+
+static void K6_identities_are_bounded(void **state)
+{
+	(void)state;
+	keyex.identities_max = 2;
+	assert_int_equal(enrol("a1", body_no('1'), "box"), HF_E_OK);
+	assert_int_equal(enrol("a2", body_no('2'), "box"), HF_E_OK);
+	assert_int_equal(enrol("a3", body_no('3'), "box"), HF_E_BUSY);
+	assert_int_equal(keyex.too_many, 1);
+	keyex.identities_max = 3;
+	keyex.counted_ms = 1; /* a second has passed since it was counted */
+	assert_int_equal(enrol("a3", body_no('3'), "box"), HF_E_OK);
+}
+
+static void K6_idle_devices_are_forgotten(void **state)
+{
+	uint64_t gone[REGISTRY_IDLE_BATCH];
+	size_t count = 9;
+	bool first;
+
+	(void)state;
+	assert_int_equal(enrol(ID, device_body, "box"), HF_E_OK);
+	assert_int_equal(validate(ID, device_key), HF_E_OK);
+	assert_int_equal(certified("digest 1", &first), HF_E_OK);
+	assert_int_equal(keyex_forget_idle(&keyex, INT64_MAX, gone, &count), HF_E_OK); /* idle_ms 0: never */
+	assert_int_equal(count, 0);
+	keyex.idle_ms = 5000;
+	assert_int_equal(keyex_forget_idle(&keyex, DEVICE_NOW + 4999, gone, &count), HF_E_OK);
+	assert_int_equal(count, 0);
+	assert_int_equal(keyex_forget_idle(&keyex, DEVICE_NOW + 5000, gone, &count), HF_E_OK);
+	assert_true(count == 1 && gone[0] == DEVICE_ID);
+	assert_int_equal(served(ID), HF_E_NOT_FOUND);
+}
+
 static void B1_revoked_gets_nothing(void **state)
 {
 	bool first;
@@ -444,6 +550,11 @@ int main(void)
 		CASE(K2_request_not_signed_by_its_key),
 		CASE(K4_anothers_key),
 		CASE(K6_flood_of_registrations),
+		CASE(K6_token_is_spent_by_the_proof),
+		CASE(K6_policy_became_stricter_meanwhile),
+		CASE(K6_type_asks_for_more),
+		CASE(K6_identities_are_bounded),
+		CASE(K6_idle_devices_are_forgotten),
 		CASE(B1_revoked_gets_nothing),
 		CASE(K7_server_token),
 		CASE(K7_server_token_expired),

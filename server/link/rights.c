@@ -134,12 +134,11 @@ void link_rights_changed(struct link *l, uint64_t id)
 
 	enum hf_err err = registry_get(l->s.db, id, &i);
 
-	if (err != HF_E_OK) {
-		if (err != HF_E_NOT_FOUND)
-			repush_later(l);
+	if (err != HF_E_OK && err != HF_E_NOT_FOUND) {
+		repush_later(l);
 		return;
 	}
-	bool revoked = i.state == REGISTRY_REVOKED;
+	bool gone = err == HF_E_NOT_FOUND, revoked = !gone && i.state == REGISTRY_REVOKED;
 
 	if (!l->conn[LINK_OUT].up) { /* a broker that comes back alone must not let it in */
 		if (revoked)
@@ -147,7 +146,9 @@ void link_rights_changed(struct link *l, uint64_t id)
 		return;
 	}
 	hf_id_text(id, text);
-	if (revoked)
+	if (gone)
+		os_buf_format(&line, "del %s\n", text);
+	else if (revoked)
 		os_buf_format(&line, "revoke %s\n", text);
 	else
 		line_of(&i, &line);

@@ -38,8 +38,52 @@ enum hf_err registry_add(struct db *db, const struct registry_identity *i, int64
 	return db_exec(db, DB_IDENTITY_ADD,
 	               DB_ARGS(db_id(i->id), db_text(kind_names[i->kind]), db_text(i->type), db_text(state_names[i->state]),
 	                       db_bytes(hf_span_of(i->key, i->key_len)), db_int(i->created_ms),
-	                       i->expires_ms ? db_int(i->expires_ms) : db_null(), db_seq(0)),
+	                       i->expires_ms ? db_int(i->expires_ms) : db_null(), db_seq(0), db_id(i->origin),
+	                       i->ticket ? db_int(i->ticket) : db_null()),
 	               NULL);
+}
+
+/* Who holds most of the half-made registrations, and how many. */
+static enum hf_err greediest(struct db *db, uint64_t *origin, int64_t *held)
+{
+	DB_ROWS_SCOPED r = db_select(db, DB_HALF_MADE_GREEDIEST, NULL, 0);
+
+	*held = 0;
+	if (db_step(&r)) {
+		*origin = db_col_id(&r, 0);
+		*held = db_col_int(&r, 1);
+	}
+	return r.err;
+}
+
+enum hf_err registry_make_room(struct db *db, uint64_t origin, int64_t half_made_max, bool *pushed_out)
+{
+	int64_t all = 0, own = 0, most = 0;
+	uint64_t whose = 0;
+	enum hf_err err = db_get_int(db, DB_IDENTITY_HALF_MADE, NULL, 0, 0, &all);
+
+	if (err != HF_E_OK || all < half_made_max)
+		return err;
+	err = db_get_int(db, DB_HALF_MADE_OF, DB_ARGS(db_id(origin)), 0, &own);
+	if (err == HF_E_OK)
+		err = greediest(db, &whose, &most);
+	if (err == HF_E_OK && most <= own)
+		err = HF_E_FULL;
+	if (err == HF_E_OK)
+		err = db_exec(db, DB_HALF_MADE_DROP, DB_ARGS(db_id(whose)), NULL);
+	if (err == HF_E_OK)
+		*pushed_out = true;
+	return err;
+}
+
+enum hf_err registry_total(struct db *db, int64_t *count)
+{
+	return db_get_int(db, DB_IDENTITY_ALL, NULL, 0, 0, count);
+}
+
+enum hf_err registry_ticket(struct db *db, uint64_t id, int64_t *ticket)
+{
+	return db_get_int(db, DB_IDENTITY_TICKET, DB_ARGS(db_id(id)), 0, ticket);
 }
 
 static void load(const struct db_rows *r, struct registry_identity *i)
@@ -160,6 +204,34 @@ enum hf_err registry_certificate(struct db *db, uint64_t id, struct hf_span seri
 enum hf_err registry_expire(struct db *db, int64_t now_ms, int64_t *count)
 {
 	return db_exec(db, DB_IDENTITY_EXPIRE, DB_ARGS(db_int(now_ms)), count);
+}
+
+static enum hf_err forget(struct db *db, struct facts *f, uint64_t id)
+{
+	static const enum db_query drops[] = {DB_JOIN_END, DB_CERTIFICATE_DROP, DB_IDENTITY_DROP};
+	enum hf_err err = HF_E_OK;
+
+	for (size_t i = 0; i < sizeof drops / sizeof drops[0] && err == HF_E_OK; i++)
+		err = db_exec(db, drops[i], DB_ARGS(db_id(id)), NULL);
+	facts_emit(f, FACTS_RIGHTS, id);
+	facts_emit(f, FACTS_DEVICE, id);
+	return err;
+}
+
+enum hf_err registry_forget_idle(struct db *db, struct facts *f, int64_t before_ms, uint64_t gone[REGISTRY_IDLE_BATCH],
+                                 size_t *count)
+{
+	struct db_rows r = db_select(db, DB_IDENTITY_IDLE, DB_ARGS(db_int(before_ms), db_int(REGISTRY_IDLE_BATCH)));
+	size_t found = 0;
+
+	while (found < REGISTRY_IDLE_BATCH && db_step(&r))
+		gone[found++] = db_col_id(&r, 0);
+	enum hf_err err = db_finish(&r);
+
+	for (size_t i = 0; i < found && err == HF_E_OK; i++)
+		err = forget(db, f, gone[i]);
+	*count = found;
+	return err;
 }
 
 enum hf_err registry_list(struct db *db, enum registry_kind kind, registry_each each, void *ctx)

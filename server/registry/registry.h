@@ -39,6 +39,8 @@ struct registry_identity {
 	uint64_t sent; /* the last sequence id that was used towards it */
 	bool behind; /* our database was restored from an older copy, and we have not heard of it since */
 	struct registry_gaps gaps;
+	uint64_t origin; /* only written: the address that registered it, as http_address tells it; 0 = none */
+	int64_t ticket; /* only written: the enrolment token that it came with, 0 = none; see registry_ticket */
 };
 
 const char *registry_state_name(enum registry_state s);
@@ -46,6 +48,18 @@ const char *registry_kind_name(enum registry_kind k);
 
 /* Errors: EXISTS, FULL (limit of half-made registrations reached), DATABASE. */
 HF_NODISCARD enum hf_err registry_add(struct db *db, const struct registry_identity *i, int64_t half_made_max);
+/* When half_made_max is reached: the oldest half-made registration of the address that holds most of them goes, unless the
+ * newcomer's holds as many. *pushed_out tells whether one went. Errors: FULL, DATABASE. */
+HF_NODISCARD enum hf_err registry_make_room(struct db *db, uint64_t origin, int64_t half_made_max, bool *pushed_out);
+/* All identities, whatever their kind and state. Errors: DATABASE. */
+HF_NODISCARD enum hf_err registry_total(struct db *db, int64_t *count);
+/* The enrolment token that a registration came with, 0 for none. Errors: DATABASE. */
+HF_NODISCARD enum hf_err registry_ticket(struct db *db, uint64_t id, int64_t *ticket);
+/* Forgets devices that registered, never joined, and were not heard of since before_ms; at most REGISTRY_IDLE_BATCH, whose ids
+ * go to gone. Tells RIGHTS and DEVICE. Errors: DATABASE. */
+enum { REGISTRY_IDLE_BATCH = 64 };
+HF_NODISCARD enum hf_err registry_forget_idle(struct db *db, struct facts *f, int64_t before_ms,
+                                              uint64_t gone[REGISTRY_IDLE_BATCH], size_t *count);
 /* Errors: NOT_FOUND, DATABASE. */
 HF_NODISCARD enum hf_err registry_get(struct db *db, uint64_t id, struct registry_identity *out);
 /* Changes the state (and with JOINED the controller), tells RIGHTS and DEVICE. Errors: NOT_FOUND, DATABASE. */

@@ -119,6 +119,81 @@ static void K6_half_made_are_bounded(void **state)
 	assert_int_equal(add(9, REGISTRY_NEW, 1000), HF_E_OK);
 }
 
+static enum hf_err add_from(uint64_t id, uint64_t origin, int64_t created_ms, bool *pushed_out)
+{
+	struct registry_identity i = {
+		.id = id, .state = REGISTRY_NEW, .type = "a", .created_ms = created_ms, .origin = origin};
+
+	memcpy(i.key, &id, sizeof id);
+	i.key_len = 16;
+	*pushed_out = false;
+	enum hf_err err = registry_make_room(stage.db, origin, HALF_MADE_MAX, pushed_out);
+
+	return err == HF_E_OK ? registry_add(stage.db, &i, HALF_MADE_MAX) : err;
+}
+
+/* Who fills the table makes room for others, its oldest first, down to an equal share; for itself it finds none. */
+static void K6_the_greediest_makes_room(void **state)
+{
+	enum { GREEDY = 0x10, HONEST = 0x20, FIRST = 0x100 };
+	struct registry_identity i;
+	bool pushed_out;
+
+	(void)state;
+	for (uint64_t n = 0; n < HALF_MADE_MAX; n++)
+		assert_int_equal(add_from(FIRST + n, GREEDY, 1000 - (int64_t)n, &pushed_out), HF_E_OK);
+	assert_false(pushed_out);
+	assert_int_equal(add_from(0x200, GREEDY, 2000, &pushed_out), HF_E_FULL);
+	assert_int_equal(add_from(1, HONEST, 2000, &pushed_out), HF_E_OK);
+	assert_true(pushed_out);
+	assert_int_equal(registry_get(stage.db, FIRST + HALF_MADE_MAX - 1, &i), HF_E_NOT_FOUND); /* the oldest */
+	assert_int_equal(registry_get(stage.db, FIRST, &i), HF_E_OK);
+	assert_int_equal(add_from(0x200, GREEDY, 2000, &pushed_out), HF_E_FULL);
+	assert_int_equal(registry_get(stage.db, 1, &i), HF_E_OK);
+}
+
+/* Registered, silent, never joined: forgotten. Whoever joined once, speaks, or was revoked: kept. */
+static void K6_idle_identities_are_forgotten(void **state)
+{
+	uint64_t gone[REGISTRY_IDLE_BATCH];
+	size_t count = 0;
+	struct registry_identity i;
+	int64_t total = 0;
+
+	(void)state;
+	for (uint64_t id = 1; id <= 5; id++)
+		assert_int_equal(add(id, REGISTRY_REGISTERED, 0), HF_E_OK);
+	assert_int_equal(registry_certificate(stage.db, 1, hf_span_text("serial"), 10, 90), HF_E_OK);
+	assert_int_equal(registry_seen(stage.db, 2, 5000), HF_E_OK);
+	set_state(3, REGISTRY_JOINED, 0x5e);
+	set_state(4, REGISTRY_JOINED, 0x5e);
+	set_state(4, REGISTRY_REGISTERED, 0);
+	set_state(5, REGISTRY_REVOKED, 0);
+	assert_int_equal(registry_forget_idle(stage.db, &stage.facts, get(1).created_ms - 1, gone, &count), HF_E_OK);
+	assert_int_equal(count, 0);
+	assert_int_equal(registry_forget_idle(stage.db, &stage.facts, 4999, gone, &count), HF_E_OK);
+	assert_true(count == 1 && gone[0] == 1);
+	assert_int_equal(registry_get(stage.db, 1, &i), HF_E_NOT_FOUND);
+	assert_true(stage_told(&stage, FACTS_RIGHTS, 1));
+	assert_int_equal(registry_total(stage.db, &total), HF_E_OK);
+	assert_int_equal(total, 4);
+	assert_int_equal(add(1, REGISTRY_NEW, 9000), HF_E_OK); /* it may begin anew */
+}
+
+static void idle_ones_go_in_steps(void **state)
+{
+	uint64_t gone[REGISTRY_IDLE_BATCH];
+	size_t count = 0;
+
+	(void)state;
+	for (uint64_t id = 1; id <= REGISTRY_IDLE_BATCH + 3; id++)
+		assert_int_equal(add(id, REGISTRY_REGISTERED, 0), HF_E_OK);
+	assert_int_equal(registry_forget_idle(stage.db, &stage.facts, 1000000, gone, &count), HF_E_OK);
+	assert_int_equal(count, REGISTRY_IDLE_BATCH);
+	assert_int_equal(registry_forget_idle(stage.db, &stage.facts, 1000000, gone, &count), HF_E_OK);
+	assert_int_equal(count, 3);
+}
+
 static void half_made_expire_and_others_stay(void **state)
 {
 	int64_t count = -1;
@@ -202,6 +277,9 @@ int main(void)
 		CASE(states_and_what_is_told),
 		CASE(K4_one_key_one_identity),
 		CASE(K6_half_made_are_bounded),
+		CASE(K6_the_greediest_makes_room),
+		CASE(K6_idle_identities_are_forgotten),
+		CASE(idle_ones_go_in_steps),
 		CASE(half_made_expire_and_others_stay),
 		CASE(certificates_are_kept),
 		CASE(listed_by_kind),

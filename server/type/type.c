@@ -143,6 +143,14 @@ static enum hf_err get_list(const json_t *list, const char *name, size_t max,
 	return err;
 }
 
+static enum hf_err get_enrolment(const json_t *text, struct type_profile *p, char *why)
+{
+	p->enrolment = text ? enrol_policy_named(json_is_string(text) ? json_string_value(text) : "") : ENROL_OPEN;
+	if (p->enrolment == ENROL_POLICY_COUNT_)
+		return bad(why, "\"enrolment\" must be \"open\", \"token\" or \"allowlist\"");
+	return HF_E_OK;
+}
+
 static enum hf_err fill(const json_t *root, struct type_profile *p, char *why)
 {
 	json_t *days = json_object_get(root, "certificate_days"), *kept = json_object_get(root, "readings_days");
@@ -156,6 +164,8 @@ static enum hf_err fill(const json_t *root, struct type_profile *p, char *why)
 		err = bad(why, "\"readings_days\" must be a number from 0 to 36500");
 	if (err == HF_E_OK)
 		err = get_join(json_object_get(root, "join"), p, why);
+	if (err == HF_E_OK)
+		err = get_enrolment(json_object_get(root, "enrolment"), p, why);
 	if (err == HF_E_OK)
 		err = get_list(json_object_get(root, "actions"), "actions", TYPE_ACTIONS_MAX, get_action, p, why);
 	if (err == HF_E_OK)
@@ -222,6 +232,16 @@ enum hf_err type_put(struct db *db, const struct type_profile *p, struct hf_span
 {
 	return db_exec(db, DB_PROFILE_PUT, DB_ARGS(db_text(p->name), db_span(document), db_int(now_ms), db_text(who)),
 	               NULL);
+}
+
+enum hf_err type_document(struct db *db, const char *name, void (*take)(void *ctx, struct hf_span document), void *ctx)
+{
+	DB_ROWS_SCOPED r = db_select(db, DB_PROFILE_GET, DB_ARGS(db_text(name)));
+
+	if (!db_step(&r))
+		return r.err != HF_E_OK ? r.err : HF_E_NOT_FOUND;
+	take(ctx, db_col_span(&r, 0));
+	return HF_E_OK;
 }
 
 enum hf_err type_list(struct db *db, bool (*each)(void *ctx, struct hf_span document), void *ctx)

@@ -1,8 +1,9 @@
-/* type - device type profiles: what a type can do and report, and how it may join. Uses: base os db; jansson. */
+/* type - device type profiles: what a type can do and report, and how it may join. Uses: base os db enrol; jansson. */
 #ifndef TYPE_H
 #define TYPE_H
 #include "base/base.h"
 #include "db/db.h"
+#include "enrol/enrol.h"
 
 #define TYPE_KINDS(K) \
 	K(BYTES, "bytes") \
@@ -28,6 +29,7 @@ struct type_data {
 struct type_profile {
 	char name[TYPE_NAME_MAX];
 	bool join_simple, join_moderated; /* may a device of this type ask so? */
+	enum enrol_policy enrolment; /* what it asks for at least */
 	int64_t certificate_days; /* 0 = the server's default */
 	int64_t readings_days; /* how long they are kept; 0 = for ever, -1 = the server's default */
 	size_t actions, datas;
@@ -48,6 +50,9 @@ HF_NODISCARD enum hf_err type_get(struct db *db, const char *name, struct type_p
 /* Stores a document that type_parse took, as the next version. Errors: DATABASE. */
 HF_NODISCARD enum hf_err type_put(struct db *db, const struct type_profile *p, struct hf_span document, const char *who,
                                   int64_t now_ms);
+/* The document of one type. Errors: NOT_FOUND, DATABASE. */
+HF_NODISCARD enum hf_err type_document(struct db *db, const char *name,
+                                       void (*take)(void *ctx, struct hf_span document), void *ctx);
 HF_NODISCARD enum hf_err type_list(struct db *db, bool (*each)(void *ctx, struct hf_span document), void *ctx);
 /* Installs the profiles that come with the program where the database has none of that name. */
 HF_NODISCARD enum hf_err type_install(struct db *db, int64_t now_ms);
