@@ -400,7 +400,7 @@ enum hf_err db_open_reader(const char *path, struct db **out)
 	if (!db)
 		return HF_E_MEMORY;
 	if (sqlite3_open_v2(path, &db->handle, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK) {
-		sqlite3_busy_timeout(db->handle, BUSY_MS);
+		sqlite3_busy_timeout(db->handle, BUSY_TURN_MS);
 		err = run(db, "PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY");
 	}
 	if (err != HF_E_OK) {
