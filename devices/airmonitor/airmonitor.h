@@ -48,6 +48,7 @@ void airmonitor_sensors_read(struct airmonitor_sensors *s, double out[AIRMONITOR
 /* --- options.c ---------------------------------------------------------------------------------------------------- */
 
 struct airmonitor_options {
+	char address[512]; /* what server points at */
 	const char *server, *ca, *data, *type, *replay, *iio, *led, *keyex_key;
 	const char *wish; /* resign, deregister or rejoin: that is all there is to do; NULL: run */
 	unsigned broker_port, keepalive_s;
@@ -55,6 +56,8 @@ struct airmonitor_options {
 	enum hf_node_join join;
 };
 /* 0: go on; otherwise the exit status plus 1 (help, version or a mistake, which is printed). */
+/* Whatever path the server's address has is blotted out in argv: it may hold an enrolment token, and everybody can read the
+ * arguments of a process. */
 int airmonitor_options_read(int argc, char **argv, struct airmonitor_options *out);
 
 /* --- wish.c: what an operator wishes ------------------------------------------------------------------------------ */

@@ -52,7 +52,9 @@ static const char help[] =
 	"usage: airmonitor --server https://HOST:PORT --ca FILE --data DIR (--replay FILE | --iio DIR) [options]\n"
 	"       airmonitor --data DIR (--resign | --deregister | --rejoin)\n"
 	"\n"
-	"  --server URL       the server; registration goes there, the broker's address comes from it\n"
+	"  --server URL       the server; registration goes there, the broker's address comes from it. With an enrolment "
+	"token:\n"
+	"                     https://HOST:PORT/e/TOKEN\n"
 	"  --ca FILE          PEM of the CA that signed the server's web certificate\n"
 	"  --data DIR         keys, certificate and counters, encrypted; made if it is not there. While a join waits for a "
 	"person\n"
@@ -81,7 +83,11 @@ static const char help[] =
 
 static int mistake(const char *what, const char *value)
 {
-	(void)fprintf(stderr, "airmonitor: %s%s%s (--help tells more)\n", what, value ? " " : "", value ? value : "");
+	const char *secret = value ? strstr(value, "/e/") : NULL; /* an enrolment token in the wrong place */
+	int len = !value ? 0 : (int)(secret ? (size_t)(secret - value) : strlen(value));
+
+	(void)fprintf(stderr, "airmonitor: %s%s%.*s (--help tells more)\n", what, value ? " " : "", len,
+	              value ? value : "");
 	return EXIT_USAGE + 1;
 }
 
@@ -126,6 +132,21 @@ static int take_number(struct airmonitor_options *o, int option, const char *val
 	return 0;
 }
 
+static int take_server(struct airmonitor_options *o, char *value)
+{
+	size_t len = strlen(value);
+	char *path = strstr(value, "://");
+
+	path = strchr(path ? path + 3 : value, '/');
+	if (len == 0 || len >= sizeof o->address)
+		return mistake("--server is no address", NULL);
+	memcpy(o->address, value, len + 1);
+	o->server = o->address;
+	if (path)
+		memset(path + 1, '.', strlen(path + 1));
+	return 0;
+}
+
 static int take_wish(struct airmonitor_options *o, const char *wish)
 {
 	if (o->wish)
@@ -134,11 +155,11 @@ static int take_wish(struct airmonitor_options *o, const char *wish)
 	return 0;
 }
 
-static int take(struct airmonitor_options *o, int option, const char *name, const char *value)
+static int take(struct airmonitor_options *o, int option, const char *name, char *value)
 {
 	const char **const texts[WISH + 1] = {
-		[SERVER] = &o->server, [CA] = &o->ca,   [DATA] = &o->data, [TYPE] = &o->type,
-		[REPLAY] = &o->replay, [IIO] = &o->iio, [LED] = &o->led,   [KEYEX_KEY] = &o->keyex_key};
+		[CA] = &o->ca,   [DATA] = &o->data, [TYPE] = &o->type,          [REPLAY] = &o->replay,
+		[IIO] = &o->iio, [LED] = &o->led,   [KEYEX_KEY] = &o->keyex_key};
 
 	if (option == HELP) {
 		(void)fputs(help, stdout);
@@ -150,6 +171,8 @@ static int take(struct airmonitor_options *o, int option, const char *name, cons
 	}
 	if (option < 0 || option > WISH) /* getopt has said what is wrong */
 		return EXIT_USAGE + 1;
+	if (option == SERVER)
+		return take_server(o, value);
 	if (option == JOIN)
 		return take_join(o, value);
 	if (option == WISH)

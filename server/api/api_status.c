@@ -74,14 +74,13 @@ enum hf_err api_status(struct api_call *c)
 	if (err != HF_E_OK)
 		return err;
 	json_t *status =
-		json_pack("{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:I}",
-	                           "version", HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self),
-	                           "name", c->a->conf->name, "sandbox", c->a->sandbox, "signer", "up",
-	                           c->a->signer->watch.loop != NULL, "broker", "up", link_up(c->a->link), "database",
-	                           database_json(c, &n, oldest_ms), "devices", "registered", (json_int_t)n.registered,
-	                           "joined", (json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online",
-	                           (json_int_t)link_online_count(c->a->link), "joins_pending", (json_int_t)n.joins,
-	                           "alerts", (json_int_t)n.alerts);
+		json_pack("{s:s, s:{s:b, s:o, s:s, s:s}, s:{s:b}, s:{s:b}, s:o, s:{s:I, s:I, s:I, s:I}, s:I, s:I}", "version",
+	              HOLDFAST_VERSION, "server", "up", 1, "id", api_id(c->a->sessions->self), "name", c->a->conf->name,
+	              "sandbox", c->a->sandbox, "signer", "up", c->a->signer->watch.loop != NULL, "broker", "up",
+	              link_up(c->a->link), "database", database_json(c, &n, oldest_ms), "devices", "registered",
+	              (json_int_t)n.registered, "joined", (json_int_t)n.joined, "revoked", (json_int_t)n.revoked, "online",
+	              (json_int_t)link_online_count(c->a->link), "joins_pending", (json_int_t)n.joins, "alerts",
+	              (json_int_t)n.alerts);
 
 	if (add_limits(c, status) == 0)
 		return api_reply(c, 200, status);

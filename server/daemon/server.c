@@ -146,8 +146,8 @@ static void on_housekeeping(struct os_timer *t)
 
 	if (failed("look after clock and disk", upkeep_tick(&s->upkeep, now, os_monotonic_ms(), &jumped)) ||
 	    failed("expire registrations", registry_expire(s->db, now, &gone)) ||
-	    failed("forget idle devices", forget_idle(s, now)) || failed("expire joins", join_expire(&s->sessions, now)) || failed("mark the database", link_mark(s->link)) ||
-	    failed("end identities", leave_expire(&s->sessions, now)) ||
+	    failed("forget idle devices", forget_idle(s, now)) || failed("expire joins", join_expire(&s->sessions, now)) ||
+	    failed("mark the database", link_mark(s->link)) || failed("end identities", leave_expire(&s->sessions, now)) ||
 	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
 	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
 		s->turn_failed = true; /* others have written in this turn: all of it goes back together */

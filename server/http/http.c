@@ -168,23 +168,39 @@ static enum MHD_Result send_reply(struct http_call *c)
 	return result;
 }
 
-static enum MHD_Result count_length(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
-{
-	unsigned *count = ctx;
+struct headers {
+	unsigned lengths;
+	bool odd;
+};
 
-	(void)kind, (void)value;
-	*count += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
-	          strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+/* No header name holds a blank, no value a control character. Source: RFC 9110 sections 5.1, 5.5. */
+static bool odd(const char *text, char least)
+{
+	for (; *text; text++)
+		if ((*text < least && *text != '\t' && *text >= 0) || *text == 0x7f || (least > ' ' && *text == '\t'))
+			return true;
+	return false;
+}
+
+static enum MHD_Result look_at(void *ctx, enum MHD_ValueKind kind, const char *name, const char *value)
+{
+	struct headers *h = ctx;
+
+	(void)kind;
+	h->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+	              strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+	h->odd |= odd(name, '!') || (value && odd(value, ' '));
 	return MHD_YES;
 }
 
-/* Two opinions on where the body ends: a proxy may have had the other one. Source: RFC 9112 section 6.3. */
+/* Two opinions on where the body ends, or a header that others may read as another one: a proxy may have had the other opinion.
+ * Source: RFC 9112 sections 5.1, 6.3. */
 static bool ambiguous(const struct http_call *c)
 {
-	unsigned count = 0;
+	struct headers h = {0};
 
-	MHD_get_connection_values(c->connection, MHD_HEADER_KIND, count_length, &count);
-	return count > 1;
+	MHD_get_connection_values(c->connection, MHD_HEADER_KIND, look_at, &h);
+	return h.lengths > 1 || h.odd;
 }
 
 /* Everything that can refuse a request before its handler runs. */
@@ -441,8 +457,8 @@ static enum hf_err listen_on(struct http *h)
 	                     MHD_OPTION_HTTPS_CERT_CALLBACK, http_certificate_choose, MHD_OPTION_HTTPS_PRIORITIES,
 	                     tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_NOTIFY_CONNECTION,
 	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
-	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-	                     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+	                     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 	if (!h->daemon)
 		return HF_E_IO;
 	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);

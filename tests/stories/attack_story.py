@@ -25,7 +25,7 @@ def and_then_serves(universe, attack):
 
 
 def main():
-    with Universe(c2=["second", "third"], action_timeout_s=4, http_timeout_s=3, registrations_max=60) as universe:
+    with Universe(c2=["second", "third"], action_timeout_s=4, http_timeout_s=3, registrations_max=60, rate_keyex=0, rate_login=0) as universe:
         universe.put_sensor()
         universe.serves()
         tests = []

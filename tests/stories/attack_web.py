@@ -1,7 +1,9 @@
 """attack_web - attacks over HTTP: every route by role and scope, broken requests. Uses universe.py. Run by attack_story.py."""
+import contextlib
 import json
 import re
 import socket
+import sqlite3
 import ssl
 import time
 
@@ -16,7 +18,7 @@ NOBODY, NOBODY_ELSE = "deadbeef", "deadbee5"  # ids that nobody has
 def routes():
     """(method, pattern, right, scope) of server/api/routes.def."""
     text = (TOP / "server/api/routes.def").read_text()
-    return re.findall(r'^ROUTE\("(\w+)", "([^"]+)", \w+, (\w+), (\w+),', text, re.M)
+    return re.findall(r'^ROUTE\("(\w+)", "([^"]+)", \w+, (\w+), (\w+), \w+,', text, re.M)
 
 
 class WebAttacks:
@@ -33,7 +35,7 @@ class WebAttacks:
     @staticmethod
     def _fill(pattern, device):
         return (pattern.replace("{device}", device).replace("{id}", device).replace("{type}", "nothing")
-                .replace("{command}", "999999").replace("{token}", "999999").replace("{alert}", "999999"))
+                .replace("{who}", device).replace("{command}", "999999").replace("{token}", "999999").replace("{alert}", "999999"))
 
     @staticmethod
     def _call(api, method, path, headers=None):
@@ -42,6 +44,10 @@ class WebAttacks:
     def W2_every_route_by_role(self):
         table = routes()
         assert len(table) == (TOP / "server/api/routes.def").read_text().count("\nROUTE(") > 30
+        printed = (TOP / "docs/generated/routes.md").read_text().split("## ")[0]
+        assert len(table) == printed.count("\n| ") - 1 and all(f"| {m} | `{p}` | {r.lower()} |" in printed for m, p, r, _ in table)
+        expired = self._token("admin")
+        self._expire_newest_token()
         nobody = Api(self.u.keys / "web_ca.crt")
         everywhere = {role: self._token(role) for role in ROLES}
         narrow = {role: self._token(role, f"device:{NOBODY}") for role in ROLES}
@@ -53,6 +59,7 @@ class WebAttacks:
                 assert status not in (401, 403), (method, path, status)
                 continue
             assert status == 401, (method, path, status)
+            assert self._call(expired, method, path) == 401, (method, path, "expired")
             for header in ("Bearer", "Bearer ", "Bearer hft_" + "0" * 64, "Basic YWRtaW46YWRtaW4=", "hft_", "Bearer " + "x" * 3000,
                            self.u.api.token, "bearer " + self.u.api.token[:-1], "Bearer " + self.u.api.token + "0",
                            "Bearer ' OR 1=1 --"):
@@ -67,6 +74,11 @@ class WebAttacks:
                     status = self._call(narrow[role], method, self._fill(pattern, NOBODY_ELSE))
                     assert status == 403, (method, path, role, "out of scope", status)
         assert self.u.query("SELECT COUNT(*) FROM access_token WHERE revoked_ms IS NULL") == before
+
+    def _expire_newest_token(self):
+        with contextlib.closing(sqlite3.connect(self.u.dir / "db/holdfast.db", timeout=10)) as db:
+            db.execute("UPDATE access_token SET expires_ms = 1 WHERE id = (SELECT MAX(id) FROM access_token)")
+            db.commit()
 
     def W2_expired_and_revoked_tokens(self):
         api = self._token("viewer")
@@ -181,6 +193,61 @@ class WebAttacks:
                         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n"):
             answer = tls_exchange("localhost", HTTPS, self.context, head + lengths + b"\r\n" + inner, 5)
             assert answer.count(b"HTTP/1.1 ") <= 1 and answer[:12] in (b"", b"HTTP/1.1 400"), (lengths, answer)
+
+    HIDDEN = b"GET /KeyEx/register/status HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+    def _answers(self, payload):
+        """The statuses that come back, and whether the hidden request was answered."""
+        answer = tls_exchange("localhost", HTTPS, self.context, payload, 4)
+        return [int(s) for s in re.findall(rb"HTTP/1\.1 (\d+)", answer)], b"active" in answer
+
+    def W3_smuggling_shapes(self):
+        """Shapes on which two parsers may disagree, each with a second request behind: refused, and the second one is not taken."""
+        post, get = b"POST /KeyEx/register/register HTTP/1.1\r\nHost: a\r\n", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+        size = b"%d" % len(self.HIDDEN)
+        shapes = {
+            "both lengths": post + b"Content-Length: " + size + b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "two lengths": post + b"Content-Length: 0\r\nContent-Length: " + size + b"\r\n\r\n",
+            "the same length twice": post + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n",
+            "a list of lengths": post + b"Content-Length: 0, " + size + b"\r\n\r\n",
+            "signed length": post + b"Content-Length: +0\r\n\r\n",
+            "hex length": post + b"Content-Length: 0x0\r\n\r\n",
+            "empty length": post + b"Content-Length: \r\n\r\n",
+            "two encodings": post + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n",
+            "blank before colon": post + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+            "tab in a name": get + b"Content\t-Length: 5\r\n\r\n",
+            "NUL in a name": get + b"Content-Length\0: 5\r\n\r\n",
+            "bare CR": get + b"X: a\rContent-Length: 5\r\n\r\n",
+            "no colon": get + b"Content-Length 5\r\n\r\n",
+            "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
+        }
+        got = {name: self._answers(shape + self.HIDDEN) for name, shape in shapes.items()}
+        assert all(not hidden and set(statuses) <= set(range(400, 500)) for statuses, hidden in got.values()), got
+
+    def W3_odd_but_clear_requests(self):
+        """Folded lines are joined and a bare LF ends a line, as RFC 9112 allows; a value is cut at a NUL. None of them moves the end
+        of the request: what follows is a request of its own, or nothing."""
+        post, get = b"POST /KeyEx/register/register HTTP/1.1\r\nHost: a\r\n", b"GET /healthz HTTP/1.1\r\nHost: a\r\n"
+        for shape, statuses in ((get + b"X: b\r\n Content-Length: 9\r\n\r\n", [200, 200]),
+                                (get + b"X: a\0b\r\n\r\n", [200, 200]),
+                                (b"GET /healthz HTTP/1.1\nHost: a\n\n", [200, 200]),
+                                (post + b"Content-Length:\r\n 2\r\n\r\n{}", [400, 200])):
+            assert self._answers(shape + self.HIDDEN) == (statuses, True), shape
+
+    def W3_the_same_fault_the_same_status(self):
+        """At the API and at KeyEx."""
+        for body, status in ((b"x" * 70000, 413), (b"{", 400), (b"[" * 5000, 400), (b"\xff", 400), (b'{"a":1,"a":2}', 400), (b"7", 400)):
+            for path in ("/api/v1/tokens", "/KeyEx/register/register", "/KeyEx/register/access", "/KeyEx/register/c2/"):
+                reply = self.u.api.call("POST", path, body)
+                assert reply.status == status and len(reply.json["message"].split()) >= 3, (path, body[:20], reply)
+
+    def W3_long_paths_and_headers(self):
+        for path in ("/" + "a" * 600, "/" * 600 + "healthz" + "/x", "/" * 504 + "healthz/x", "/" + "a" * 40000, "/" + "a/" * 16000):
+            reply = http_request(URL, "GET", path, None, {}, self.context)
+            assert reply.status in (404, 414, 431), (path[:20], reply.status)
+        for value in ("a" * 20000, "a" * 200000):
+            reply = http_request(URL, "GET", "/healthz", None, {"X-Long": value}, self.context)
+            assert reply.status in (200, 431), reply.status
 
     def W3_plain_text_and_half_open(self):
         with socket.create_connection(("localhost", HTTPS), 5) as sock:

@@ -187,12 +187,13 @@ static const struct hf_node_env functions = {
 /* Both ports of a universe lie a fixed way above its base: from the one of the address follows the other. */
 static unsigned broker_port_beside(const char *server)
 {
-	const char *colon = strrchr(server, ':');
-	struct hf_span digits = colon ? hf_span_text(colon + 1) : hf_span_of(NULL, 0);
+	size_t end = hf_posix_authority_len(server), at = end;
 	uint64_t port = 0;
 
-	while (digits.len > 0 && digits.ptr[digits.len - 1] == '/')
-		digits.len--;
+	while (at > 0 && server[at - 1] != ':')
+		at--;
+	struct hf_span digits = hf_span_of(server + at, end - at);
+
 	if (hf_dec_parse(digits, &port) != HF_E_OK || port <= HTTPS_OFFSET || port - HTTPS_OFFSET + MQTT_OFFSET > 65535)
 		return MQTT_PORT;
 	return (unsigned)port - HTTPS_OFFSET + MQTT_OFFSET;

@@ -32,6 +32,14 @@ static bool copy_text(char *out, size_t cap, const char *text)
 	return len > 0 && (size_t)len < cap;
 }
 
+size_t hf_posix_authority_len(const char *url)
+{
+	const char *host = strstr(url, "://");
+
+	host = host ? host + 3 : url;
+	return (size_t)(host - url) + strcspn(host, "/");
+}
+
 enum hf_err hf_posix_http_new(const char *base_url, const char *ca_file, struct hf_posix_why *why,
                               struct hf_posix_http **out)
 {
@@ -182,7 +190,7 @@ bool hf_posix_http_done(struct hf_posix_http *h, unsigned *status, struct hf_spa
 	if (result == CURLE_OK)
 		(void)curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &code);
 	else
-		hf_posix_say(why, "%s: %s", h->base,
+		hf_posix_say(why, "%.*s: %s", (int)hf_posix_authority_len(h->base), h->base,
 		             h->too_big    ? "the answer is too long"
 		             : h->error[0] ? h->error
 		                           : curl_easy_strerror(result));

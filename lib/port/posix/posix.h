@@ -54,7 +54,8 @@ void hf_posix_wish_answer(const struct hf_posix_store *s, const char *answer);
 
 /* Borrowed for the call of hf_posix_device_open, but log and ctx. */
 struct hf_posix_config {
-	const char *server, *ca_file, *dir; /* https://host[:port]; PEM of the CA of KeyEx's web certificate; store */
+	const char *server, *ca_file,
+		*dir; /* https://host[:port][/e/TOKEN]; PEM of the CA of KeyEx's web certificate; store */
 	unsigned keepalive_s; /* a broker that is silent for so long is asked, for twice as long gone; 0: 60 */
 	unsigned broker_port; /* 0: the one that KeyEx names, else the port of the same universe, else 8883 */
 	int stop_fd; /* hf_posix_device_turn returns when it is readable; -1: none */

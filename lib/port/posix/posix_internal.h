@@ -19,6 +19,8 @@ int hf_posix_store_dir(const struct hf_posix_store *s);
 /* --- http.c: one request at a time to one server ------------------------------------------------------------------ */
 
 struct hf_posix_http;
+/* How much of a URL may be shown: scheme, host and port. The path may hold an enrolment token. */
+size_t hf_posix_authority_len(const char *url);
 enum hf_err hf_posix_http_new(const char *base_url, const char *ca_file, struct hf_posix_why *why,
                               struct hf_posix_http **out);
 void hf_posix_http_free(struct hf_posix_http *h);
