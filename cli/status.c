@@ -20,7 +20,8 @@ static long long count_of(const json_t *doc, const char *name)
 static void print_detail(const json_t *doc, const char *part)
 {
 	static const struct cli_column name = {"", "name", CLI_TEXT}, id = {"", "id", CLI_TEXT},
-								   size = {"", "size_bytes", CLI_TEXT}, restored = {"", "restored_ms", CLI_TIME};
+								   size = {"", "size_bytes", CLI_TEXT}, restored = {"", "restored_ms", CLI_TIME},
+							   oldest = {"", "oldest_reading_ms", CLI_TIME};
 	const json_t *row = json_object_get(doc, part);
 	char text[CLI_CELL_MAX], id_text[CLI_CELL_MAX];
 
@@ -31,9 +32,25 @@ static void print_detail(const json_t *doc, const char *part)
 	cli_cell(row, &size, text);
 	if (json_object_get(row, "size_bytes"))
 		printf("  %s bytes", text);
+	cli_cell(row, &oldest, text);
+	if (json_is_integer(json_object_get(row, "oldest_reading_ms")))
+		printf(", oldest reading %s", text);
 	cli_cell(row, &restored, text);
 	if (json_is_integer(json_object_get(row, "restored_ms")))
 		printf("  RESTORED from an older copy, noticed %s: see holdfast alert list", text);
+}
+
+/* What somebody should do something about. */
+static void print_troubles(const json_t *database)
+{
+	const json_t *left = json_object_get(database, "disk_free_bytes");
+
+	if (json_is_true(json_object_get(database, "disk_low")))
+		printf("disk      nearly full: %lld MiB left; make room, or set readings_days\n",
+		       (long long)(json_integer_value(left) >> 20));
+	if (json_is_true(json_object_get(database, "clock_doubted")))
+		(void)puts("clock     in doubt: it has moved by more than a day; nothing is removed by age until it is right, or has "
+		           "stayed so for a week");
 }
 
 static void print_people(const json_t *doc)
@@ -47,6 +64,7 @@ static void print_people(const json_t *doc)
 	}
 	printf("devices   %lld registered, %lld joined, %lld revoked; %lld online\n", count_of(devices, "registered"),
 	       count_of(devices, "joined"), count_of(devices, "revoked"), count_of(devices, "online"));
+	print_troubles(json_object_get(doc, "database"));
 	printf("joins     %lld waiting%s\n", count_of(doc, "joins_pending"),
 	       count_of(doc, "joins_pending") ? ": see holdfast join list" : "");
 	printf("alerts    %lld open%s\n", count_of(doc, "alerts"),

@@ -134,6 +134,44 @@ struct host_case {
 	enum hf_err err;
 };
 
+/* Two digits for the year until 2049, four from 2050 on. Source: RFC 5280 section 4.1.2.5. */
+static void certificates_of_far_years(void **state)
+{
+	static const struct {
+		int64_t now_s;
+		int from, until; /* ASN.1 types */
+		enum hf_err err;
+	} cases[] = {
+		{INT64_C(2147483648), V_ASN1_UTCTIME, V_ASN1_UTCTIME, HF_E_OK}, /* 2038 */
+		{INT64_C(2524521600), V_ASN1_UTCTIME, V_ASN1_GENERALIZEDTIME, HF_E_OK}, /* 31 December 2049 */
+		{INT64_C(2524608000) + DAY, V_ASN1_GENERALIZEDTIME, V_ASN1_GENERALIZEDTIME, HF_E_OK}, /* 2 January 2050 */
+		{INT64_C(4294967296), V_ASN1_GENERALIZEDTIME, V_ASN1_GENERALIZEDTIME, HF_E_OK}, /* 2106 */
+		{INT64_C(253402300800), 0, 0, HF_E_CRYPTO}, /* the year 10000 has no form */
+		{INT64_MAX, 0, 0, HF_E_CRYPTO},
+		{-1, 0, 0, HF_E_CRYPTO},
+		{INT64_MIN, 0, 0, HF_E_CRYPTO},
+	};
+	struct ca_subject subject = {NULL, NULL, "1a2b"};
+	struct ca_leaf leaf = {&subject, CA_USE_CLIENT, NULL, 0, 90};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		X509 *ca = NULL, *cert = NULL;
+
+		assert_int_equal(ca_root_make(root_key, &root_name, cases[i].now_s, &ca), cases[i].err);
+		if (!ca)
+			continue;
+		struct ca_issuer issuer = {ca, root_key};
+
+		assert_int_equal(ca_leaf_make(&issuer, device_key, &leaf, cases[i].now_s, &cert), HF_E_OK);
+		assert_int_equal(ca_cert_not_after(cert), cases[i].now_s + 90 * DAY);
+		assert_int_equal(X509_get0_notBefore(cert)->type, cases[i].from);
+		assert_int_equal(X509_get0_notAfter(cert)->type, cases[i].until);
+		ca_cert_free(cert);
+		ca_cert_free(ca);
+	}
+}
+
 static void hosts_become_alternative_names(void **state)
 {
 	static const struct host_case cases[] = {
@@ -491,6 +529,7 @@ int main(void)
 		cmocka_unit_test(leaf_is_for_one_use_and_time),
 		cmocka_unit_test(leaf_extensions_are_as_promised),
 		cmocka_unit_test(leaf_never_outlives_its_ca),
+		cmocka_unit_test(certificates_of_far_years),
 		cmocka_unit_test(hosts_become_alternative_names),
 		cmocka_unit_test(subjects_that_do_not_fit_are_refused),
 		cmocka_unit_test(certificate_pem_round_trip),

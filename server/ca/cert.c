@@ -11,6 +11,7 @@
 #include <time.h>
 
 enum { SERIAL_LEN = 16, DAY_S = 86400, HOST_MAX = 253 };
+#define YEAR_10000_S INT64_C(253402300800) /* X.509 has no form for it; OpenSSL writes five digits all the same */
 
 /* An extension as OpenSSL's configuration language writes it; only constants ever get there. */
 struct extension {
@@ -109,6 +110,8 @@ static enum hf_err set_serial(X509 *cert)
 
 static bool set_times(X509 *cert, int64_t now_s, unsigned days, int64_t end_max_s)
 {
+	if (now_s < 0 || now_s >= YEAR_10000_S - (int64_t)days * DAY_S)
+		return false;
 	int64_t end = now_s + (int64_t)days * DAY_S;
 
 	if (end > end_max_s)

@@ -180,6 +180,19 @@ static void ids_read(void **state)
 
 static void times_as_text(void **state)
 {
+	static const struct {
+		int64_t ms;
+		const char *text, *exact;
+	} odd[] = { /* as `date -u --date=@SECONDS` prints them */
+		{-1, "1969-12-31T23:59:59Z", "1969-12-31T23:59:59.999Z"},
+		{-2000, "1969-12-31T23:59:58Z", "1969-12-31T23:59:58.000Z"},
+		{INT64_C(2147483648000), "2038-01-19T03:14:08Z", "2038-01-19T03:14:08.000Z"},
+		{INT64_C(4294967296001), "2106-02-07T06:28:16Z", "2106-02-07T06:28:16.001Z"},
+		{INT64_C(253402300799999), "9999-12-31T23:59:59Z", "9999-12-31T23:59:59.999Z"},
+		{INT64_C(253402300800000), "@253402300800", ""},
+		{INT64_MIN, "@-9223372036854776", ""},
+		{INT64_MAX, "@9223372036854775", ""},
+	};
 	char text[OS_TIME_TEXT_MAX];
 
 	(void)state;
@@ -187,6 +200,12 @@ static void times_as_text(void **state)
 	assert_string_equal(text, "1970-01-01T00:00:00Z");
 	os_time_text(INT64_C(1795381545999), text);
 	assert_string_equal(text, "2026-11-22T21:05:45Z");
+	for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+		os_time_text(odd[i].ms, text);
+		assert_string_equal(text, odd[i].text);
+		os_time_ms_text(odd[i].ms, text);
+		assert_string_equal(text, odd[i].exact);
+	}
 	assert_true(os_monotonic_ms() <= os_monotonic_ms());
 }
 

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 
 from cli_bench import (DONE, MISSING, PROGRAM, REFUSED, UNCONFIRMED, UNREACHABLE, USAGE, VECTORS, Server, as_unittest,
                        case, environment, expect, path, run_cases, universe)
@@ -134,6 +135,28 @@ def dangerous_actions_ask():
         assert on_terminal(s, b"no\n", "action", "1a", "wipe") == REFUSED and len(s.calls) == 2
         assert on_terminal(s, b"yes\n", "action", "1a", "wipe", "--wait", "0") == UNCONFIRMED and len(s.calls) == 4
         s.expect(UNCONFIRMED, "action", "1a", "wipe", "--yes", "--wait", "0")
+
+
+@case
+def times_as_people_write_them():
+    """Each form, and what each must not be."""
+    good = {"2026-01-02": 1767312000000, "2026-01-02T03:04Z": 1767323040000, "2026-01-02T03:04:05.678Z": 1767323045678,
+            "2026-01-02 03:04:05": 1767323045000, "2026-01-02T03:04:05+01:30": 1767317645000,
+            "2026-01-02T03:04:05-01:00": 1767326645000, "1969-12-31T23:59:59.5Z": -500, "-1000": -1000, "0": 0,
+            "1767323045678": 1767323045678, "2038-01-19T03:14:08Z": 2147483648000, "2106-02-07": 4294944000000,
+            "9999-12-31T23:59:59Z": 253402300799000, "2024-02-29": 1709164800000}
+    readings = ("GET", API + "/devices/1a/data")
+    with Server({readings: [(200, {"readings": [], "cursor": 0})]}) as s:
+        for text, want in good.items():
+            s.expect(DONE, "data", "get", "1a", "--since", text, "--until", text, says="No readings in that time")
+            assert s.calls[-1][1] == API + f"/devices/1a/data?since_ms={want}&until_ms={want}", (text, s.calls[-1])
+        for text, seconds in (("90s", 90), ("10m", 600), ("-24h", 86400), ("7d", 604800)):
+            s.expect(DONE, "data", "get", "1a", "--since", text)
+            at = int(s.calls[-1][1].split("=")[1]) / 1000
+            assert abs(time.time() - seconds - at) < 60, (text, at)
+        for text in ("", "now", "2026", "2026-02-30", "2023-02-29", "2026-13-01", "2026-01-02T25:00", "7w", "--7d", "d", "1e9",
+                     "2026-01-02T03:04:05+25:00", "2026-01-02T03:04:05 Z", "99999999999999999999", "2026-01-02T03:04:05."):
+            s.expect(USAGE, "data", "get", "1a", "--since", text, says="is no time")
 
 
 @case
