@@ -27,10 +27,12 @@ static enum cli_exit make_path(const struct cli_args *a, uint64_t limit, char pa
 		return code;
 	(void)cli_path(path, "/api/v1/devices/%s/data", a->word[0]);
 	cli_query(path, "series", a->option[CLI_O_SERIES]);
+	code = cli_time_query(a, CLI_O_SINCE, now, path);
+	if (code == CLI_DONE)
+		code = cli_time_query(a, CLI_O_UNTIL, now, path);
 	(void)snprintf(number, sizeof number, "%llu", (unsigned long long)limit);
 	cli_query(path, "limit", limit ? number : NULL);
-	code = cli_time_query(a, CLI_O_SINCE, now, path);
-	return code == CLI_DONE ? cli_time_query(a, CLI_O_UNTIL, now, path) : code;
+	return code;
 }
 
 static const char *when_empty(const struct cli_args *a)

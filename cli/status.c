@@ -49,8 +49,9 @@ static void print_troubles(const json_t *database)
 		printf("disk      nearly full: %lld MiB left; make room, or set readings_days\n",
 		       (long long)(json_integer_value(left) >> 20));
 	if (json_is_true(json_object_get(database, "clock_doubted")))
-		(void)puts("clock     in doubt: it has moved by more than a day; nothing is removed by age until it is right, or has "
-		           "stayed so for a week");
+		(void)puts(
+			"clock     in doubt: it has moved by more than a day; nothing is removed by age until it is right, or has "
+			"stayed so for a week");
 }
 
 static void print_people(const json_t *doc)

@@ -28,7 +28,7 @@ static bool parse_number(const char *text, int64_t *out_ms)
 	bool before = *text == '-';
 	uint64_t n;
 
-	if (strlen(text + before) == 4 || hf_dec_parse(hf_span_text(text + before), &n) != HF_E_OK || n > INT64_MAX)
+	if (strlen(text) == 4 || hf_dec_parse(hf_span_text(text + before), &n) != HF_E_OK || n > INT64_MAX)
 		return false;
 	*out_ms = before ? -(int64_t)n : (int64_t)n;
 	return true;

@@ -79,6 +79,26 @@ static void W2_no_token_that_is_one(void **state)
 	assert_int_equal(caller.token, 77); /* untouched */
 }
 
+/* The clock jumps: a token that has not ended is good again when the clock is right again, and so is the count of admins. */
+static void tokens_outlive_a_jump(void **state)
+{
+	static const int64_t odd[] = {
+		INT64_MIN,     INT64_MIN / 2, -1, (INT64_C(2147483647) + 1) * 1000, INT64_C(253402300800000),
+		INT64_MAX / 2, INT64_MAX};
+	struct account_caller caller;
+	char bearer[96];
+	int64_t admins = -1;
+
+	(void)state;
+	(void)make("anna", "admin", 0, NOW + 10, bearer);
+	for (size_t i = 0; i < COUNT(odd); i++) {
+		assert_int_equal(account_find(stage.db, bearer, odd[i], &caller), odd[i] < NOW ? HF_E_OK : HF_E_LOGIN);
+		assert_int_equal(account_find(stage.db, bearer, NOW, &caller), HF_E_OK);
+		assert_int_equal(account_admins(stage.db, odd[i], &admins), HF_E_OK);
+		assert_int_equal(admins, odd[i] < NOW);
+	}
+}
+
 static void W2_expired_or_revoked(void **state)
 {
 	struct account_caller caller;
@@ -221,14 +241,9 @@ static void the_secret_is_not_kept(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(found_with_its_name),
-		CASE(W2_no_token_that_is_one),
-		CASE(W2_expired_or_revoked),
-		CASE(roles_and_their_rights),
-		CASE(W2_right_role_in_the_wrong_scope),
-		CASE(everything_is_every_device),
-		CASE(what_is_no_token),
-		CASE(admins_that_work),
+		CASE(tokens_outlive_a_jump),      CASE(found_with_its_name),    CASE(W2_no_token_that_is_one),
+		CASE(W2_expired_or_revoked),      CASE(roles_and_their_rights), CASE(W2_right_role_in_the_wrong_scope),
+		CASE(everything_is_every_device), CASE(what_is_no_token),       CASE(admins_that_work),
 		CASE(the_secret_is_not_kept),
 	};
 

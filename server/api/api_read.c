@@ -1,7 +1,7 @@
 /* api - readings out: lists, long polls and exports, read by the worker, so that a long search holds nobody else up.
  * Uses: telemetry type registry worker http; jansson. */
 #include "api/api_internal.h"
-#include "api/reading.h"
+#include "api/api_reading.h"
 
 #include "registry/registry.h"
 
@@ -23,7 +23,7 @@ struct reader {
 	struct http_call *call;
 	struct account_caller caller;
 	struct telemetry_scan scan;
-	struct reading_view view;
+	struct api_reading_view view;
 	enum hf_err err;
 	/* A list: */
 	enum { READER_ASKED, READER_ANSWERED, READER_PARKED } state;
@@ -39,11 +39,11 @@ struct reader {
 struct format {
 	const char *name, *content_type;
 	void (*head)(struct os_buf *out);
-	void (*row)(struct reading_view *v, struct db *db, const struct telemetry_reading *r, struct os_buf *out);
+	void (*row)(struct api_reading_view *v, struct db *db, const struct telemetry_reading *r, struct os_buf *out);
 };
 static const struct format formats[] = {
-	{"csv", "text/csv; charset=utf-8; header=present", reading_csv_head, reading_csv},
-	{"jsonl", "application/jsonl", NULL, reading_jsonl},
+	{"csv", "text/csv; charset=utf-8; header=present", api_reading_csv_head, api_reading_csv},
+	{"jsonl", "application/jsonl", NULL, api_reading_jsonl},
 };
 
 /* --- in the worker's thread ------------------------------------------------------------------------------------------------- */
@@ -69,7 +69,7 @@ static void list_row(void *ctx, const struct telemetry_reading *row)
 
 	if (row->cursor > r->cursor)
 		r->cursor = row->cursor;
-	if (json_array_append_new(r->list, reading_json(&r->view, x->db, row)) != 0)
+	if (json_array_append_new(r->list, api_reading_json(&r->view, x->db, row)) != 0)
 		r->err = HF_E_MEMORY;
 }
 
@@ -134,7 +134,7 @@ static void release(struct worker_job *j)
 
 	json_decref(r->list);
 	os_buf_release(&r->piece);
-	reading_view_release(&r->view);
+	api_reading_view_release(&r->view);
 	free(r);
 }
 

@@ -183,7 +183,8 @@ static void times_as_text(void **state)
 	static const struct {
 		int64_t ms;
 		const char *text, *exact;
-	} odd[] = { /* as `date -u --date=@SECONDS` prints them */
+	} odd[] = {
+		/* as `date -u --date=@SECONDS` prints them */
 		{-1, "1969-12-31T23:59:59Z", "1969-12-31T23:59:59.999Z"},
 		{-2000, "1969-12-31T23:59:58Z", "1969-12-31T23:59:58.000Z"},
 		{INT64_C(2147483648000), "2038-01-19T03:14:08Z", "2038-01-19T03:14:08.000Z"},

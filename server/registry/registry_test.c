@@ -194,6 +194,27 @@ static void idle_ones_go_in_steps(void **state)
 	assert_int_equal(count, 3);
 }
 
+/* Whatever the clock says: only what was half-made goes, and it can be begun again. */
+static void no_clock_takes_a_device(void **state)
+{
+	static const int64_t odd[] = {INT64_MIN,     -1,       (INT64_C(2147483647) + 1) * 1000, INT64_C(4294967296) * 1000,
+	                              INT64_MAX / 2, INT64_MAX};
+	int64_t count = -1;
+
+	(void)state;
+	assert_int_equal(add(3, REGISTRY_NEW, 1000), HF_E_OK);
+	set_state(3, REGISTRY_REGISTERED, 0);
+	for (size_t i = 0; i < COUNT(odd); i++) {
+		assert_int_equal(add(1, REGISTRY_NEW, 1000), HF_E_OK);
+		assert_int_equal(registry_expire(stage.db, odd[i], &count), HF_E_OK);
+		assert_int_equal(count, odd[i] >= 1000);
+		assert_int_equal(registry_expire(stage.db, 1000, &count), HF_E_OK);
+		assert_int_equal(count, odd[i] < 1000);
+	}
+	assert_int_equal(registry_count(stage.db, REGISTRY_REGISTERED, &count), HF_E_OK);
+	assert_int_equal(count, 1);
+}
+
 static void half_made_expire_and_others_stay(void **state)
 {
 	int64_t count = -1;
@@ -284,6 +305,7 @@ int main(void)
 		CASE(certificates_are_kept),
 		CASE(listed_by_kind),
 		CASE(names),
+		CASE(no_clock_takes_a_device),
 	};
 
 	return cmocka_run_group_tests_name("registry", tests, NULL, NULL);

@@ -120,7 +120,7 @@ static enum hf_err tell(struct upkeep *u, int64_t mono_ms)
 		hf_wr_text(&w, rows[i].name);
 		hf_wr_text(&w, "=");
 		hf_wr_dec(&w, gone);
-		u->told[i] += gone;
+		u->telling[i] = gone;
 	}
 	hf_wr_nul(&w);
 	if (w.len == 0)
@@ -160,9 +160,11 @@ enum hf_err upkeep_sweep(struct upkeep *u, int64_t now_ms, int64_t *again_ms)
 void upkeep_turn_done(struct upkeep *u, bool committed)
 {
 	for (unsigned i = 0; i < UPKEEP_KEPT_COUNT_; i++) {
-		if (committed)
+		if (committed) {
 			u->removed[i] += u->pending[i];
-		u->pending[i] = 0;
+			u->told[i] += u->telling[i];
+		}
+		u->pending[i] = u->telling[i] = 0;
 	}
 	if (committed)
 		u->before = u->place;

@@ -45,7 +45,8 @@ struct upkeep {
 	bool disk_low;
 	/* Inside: */
 	struct upkeep_place place, before; /* before: where this turn began */
-	uint64_t pending[UPKEEP_KEPT_COUNT_], told[UPKEEP_KEPT_COUNT_];
+	uint64_t pending[UPKEEP_KEPT_COUNT_]; /* removed in this turn */
+	uint64_t told[UPKEEP_KEPT_COUNT_], telling[UPKEEP_KEPT_COUNT_]; /* by an event; by one of this turn */
 	int64_t next_disk_ms, next_note_ms, next_tell_ms; /* monotonic */
 	char type[TYPE_NAME_MAX]; /* whose readings are kept for type_days */
 	int64_t type_days;

@@ -117,8 +117,8 @@ static void each_run_sees_what_was_committed(void **state)
 	(void)state;
 	for (int64_t v = 1; v <= 20; v++) {
 		put(v);
-		assert_int_equal(worker_submit(worker, &task[0].job), HF_E_OK);
 		task[0].runs = 0;
+		assert_int_equal(worker_submit(worker, &task[0].job), HF_E_OK);
 		until_done(1);
 		assert_int_equal(task[0].value, v);
 	}

@@ -252,13 +252,14 @@ def follow_prints_at_once():
     reading = {"cursor": 4, "at_ms": 1767322800000, "data": "PM25", "kind": "double", "value": 12.1,
                "unit": "\u00b5g/m\u00b3"}
     with Server({where: [(200, {"readings": [reading], "cursor": 4}), (200, {"readings": [], "cursor": 4}),
+                         (503, {"error": "BUSY", "message": "busy"}), (502, {}),
                          (200, {"readings": [{**reading, "value": 12.25, "unit": None}], "cursor": 5}),
-                         (503, {"error": "BUSY", "message": "busy"})]}) as s:
+                         (403, {"error": "DENIED", "message": "you may not do that"})]}) as s:
         out = s.expect(REFUSED, "data", "follow", "1a", "--series", "PM25")
         first, second = out.splitlines()
         assert first.endswith("PM25  12.1 \u00b5g/m\u00b3") and second.endswith("PM25  12.25"), out
         paths = [call[1].split("?")[1] for call in s.calls]
-        assert paths == ["series=PM25&limit=10"] + [f"series=PM25&after={n}&wait_ms=25000" for n in (4, 4, 5)], paths
+        assert paths == ["series=PM25&limit=10"] + [f"series=PM25&after={n}&wait_ms=25000" for n in (4, 4, 4, 4, 5)], paths
 
 
 @case

@@ -1,5 +1,5 @@
 /* api - readings as JSON objects and lines of CSV. Uses: telemetry type os; jansson. */
-#include "api/reading.h"
+#include "api/api_reading.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -9,26 +9,26 @@
 /* Digits after which every number of that size reads back as itself; fewer are tried first. */
 enum { FLOAT_DIGITS = 6, DOUBLE_DIGITS = 15, DIGITS_MORE = 3 };
 
-void reading_view_release(struct reading_view *v)
+void api_reading_view_release(struct api_reading_view *v)
 {
-	for (size_t i = 0; i < READING_PROFILES; i++)
+	for (size_t i = 0; i < API_READING_PROFILES; i++)
 		free(v->profile[i]);
 }
 
 /* Kept, as every line asks; of more types than fit the oldest has to go. */
-static const struct type_profile *profile_of(struct reading_view *v, struct db *db, const char *type)
+static const struct type_profile *profile_of(struct api_reading_view *v, struct db *db, const char *type)
 {
-	for (size_t i = 0; i < READING_PROFILES && v->profile[i]; i++)
+	for (size_t i = 0; i < API_READING_PROFILES && v->profile[i]; i++)
 		if (strcmp(v->profile[i]->name, type) == 0)
 			return v->profile[i];
-	struct type_profile **at = &v->profile[v->next++ % READING_PROFILES];
+	struct type_profile **at = &v->profile[v->next++ % API_READING_PROFILES];
 
 	if (!*at)
 		*at = calloc(1, sizeof **at);
 	return *at && type_get(db, type, *at) == HF_E_OK ? *at : NULL;
 }
 
-static const char *unit_of(struct reading_view *v, struct db *db, const struct telemetry_reading *r)
+static const char *unit_of(struct api_reading_view *v, struct db *db, const struct telemetry_reading *r)
 {
 	const struct type_profile *p = profile_of(v, db, r->type[0] ? r->type : v->type);
 	const struct type_data *d = p ? type_data_of(p, hf_span_text(r->name)) : NULL;
@@ -84,7 +84,7 @@ static json_t *value_json(const struct telemetry_reading *r, const char **kind)
 	return v ? v : hex_json(r->bytes);
 }
 
-json_t *reading_json(struct reading_view *v, struct db *db, const struct telemetry_reading *r)
+json_t *api_reading_json(struct api_reading_view *v, struct db *db, const struct telemetry_reading *r)
 {
 	char device[HF_ID_TEXT_MAX];
 	const char *kind = NULL;
@@ -102,9 +102,9 @@ static int on_json(const char *text, size_t len, void *ctx)
 	return 0;
 }
 
-void reading_jsonl(struct reading_view *v, struct db *db, const struct telemetry_reading *r, struct os_buf *out)
+void api_reading_jsonl(struct api_reading_view *v, struct db *db, const struct telemetry_reading *r, struct os_buf *out)
 {
-	json_t *row = reading_json(v, db, r);
+	json_t *row = api_reading_json(v, db, r);
 
 	if (row)
 		(void)json_dump_callback(row, on_json, out, JSON_COMPACT);
@@ -171,12 +171,12 @@ static void csv_value(struct os_buf *out, const struct telemetry_reading *r)
 	json_decref(v);
 }
 
-void reading_csv_head(struct os_buf *out)
+void api_reading_csv_head(struct os_buf *out)
 {
 	os_buf_text(out, "time,at_ms,device,data,kind,value,unit,cursor\r\n");
 }
 
-void reading_csv(struct reading_view *v, struct db *db, const struct telemetry_reading *r, struct os_buf *out)
+void api_reading_csv(struct api_reading_view *v, struct db *db, const struct telemetry_reading *r, struct os_buf *out)
 {
 	char time[OS_TIME_TEXT_MAX], device[HF_ID_TEXT_MAX];
 
