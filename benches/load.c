@@ -381,6 +381,39 @@ static bool run_device(struct load_stage *stage, char **word)
 	return true;
 }
 
+/* Signs a moderated join request and publishes it. */
+static bool ask_to_join(struct load_link *l, struct author *a, uint64_t server)
+{
+	uint8_t packet[MESSAGE_MAX];
+	struct hf_wr w = hf_wr_of(packet, sizeof packet);
+	struct hf_wire_msg m = {.type = HF_WIRE_HM_JOIN_REQ, .token = hf_span_text("0b1b2b3b-aaaa-4bbb-8ccc-0123456789ab")};
+
+	return hf_wire_topic_make(HF_WIRE_TOPIC_JOIN, server, a->id, a->topic) == HF_E_OK &&
+	       put_signed(a, &m, (uint16_t)(a->sequence % PACKET_IDS + 1), &w) == HF_E_OK && load_send(l, hf_wr_span(&w));
+}
+
+/* join KEYS PORT FOLDER SERVER ID...: an order n makes device n, counted round, ask to join; the answer is n of it, its sequence id
+ * and the time by the wall clock in ms, just before it was signed. */
+static bool run_join(struct load_stage *stage, char **word)
+{
+	static struct load_link l[DEVICES_MAX];
+	static struct author a[DEVICES_MAX];
+	unsigned count = 0, n;
+	uint64_t server = 0;
+	bool ok = hf_id_parse(hf_span_text(word[1]), &server) == HF_E_OK;
+
+	for (char **id = word + 2; *id && ok; id++, count++)
+		ok = count < DEVICES_MAX && author_open(&a[count], word[0], *id) && open_as(&l[count], stage, *id, *id);
+	for (ok = ok && ready(); ok && order(&n);) {
+		int64_t at_ms = os_now_ms();
+
+		n %= count;
+		ok = ask_to_join(&l[n], &a[n], server);
+		(void)printf("%u %" PRIu64 " %" PRId64 "\n", n, a[n].sequence, at_ms);
+	}
+	return ok;
+}
+
 /* --- connect, hold ------------------------------------------------------------------------------------------------- */
 
 /* connect KEYS PORT ID; an order is a count of connects, one after the other; the answer the times before and after. */
@@ -439,6 +472,7 @@ static const struct command {
 	{"listen", "NAME CLIENT-ID FILTER", 3, run_listen},
 	{"echo", "REFERENCE DEVICE PAYLOAD-LEN", 3, run_echo},
 	{"device", "FOLDER ID", 2, run_device},
+	{"join", "FOLDER SERVER ID...", -3, run_join},
 	{"connect", "ID", 1, run_connect},
 	{"hold", "ID", 1, run_hold},
 };

@@ -2,6 +2,8 @@
 with. Not a benchmark: it is not executable. Uses stage.py and the programs fill and load.
 """
 import concurrent.futures
+import contextlib
+import os
 import pathlib
 import shutil
 import socket
@@ -11,11 +13,10 @@ import tempfile
 import time
 
 import stage
-from stage import srup5
 
+PATIENCE_S = 120
 PEER_PORT = stage.PORT_BASE + 1083
-TYPE = {"name": "bench", "vendor": "Holdfast", "join": {"simple": "accept", "moderated": "ask"},
-        "actions": [{"id": 1, "name": "act"}], "data": [{"id": "PM25", "kind": "double", "from": "device"}]}
+TYPE = "airmonitor"
 
 
 # ---- processes -----------------------------------------------------------------------------------
@@ -69,7 +70,7 @@ class Broker:
     def __init__(self, universe, port, drop=(), add=()):
         self.folder, self.port = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-peer-")), port
         text = (universe.folder / "run/mosquitto.conf").read_text("ascii")
-        text = text.replace(str(universe.folder / "broker"), str(self.folder)).replace(f"listener {stage.MQTT_PORT}",
+        text = text.replace(str(universe.folder / "broker"), str(self.folder)).replace(f"listener {universe.mqtt_port}",
                                                                                       f"listener {port}")
         lines = [line for line in text.splitlines() if not line.startswith(tuple(drop) or "\0")]
         (self.folder / "mosquitto.conf").write_text("\n".join([*add, *lines]) + "\n", "ascii")
@@ -115,37 +116,63 @@ class Broker:
 
 # ---- devices -------------------------------------------------------------------------------------
 
+def database(universe):
+    """Its file."""
+    return universe.folder / "db/holdfast.db"
+
+
 def key_hex(client):
     """The DER of a client's identity key, in hex."""
     return stage.unb64(client["body"]).hex()
 
 
-def fill(universe, lines):
-    """Registers devices before the universe starts; a line as `fill` wants it: id, count, type, state, controller, key."""
-    (universe.folder / "db").mkdir(mode=0o700, exist_ok=True)
-    text = "".join(" ".join(map(str, line)) + "\n" for line in lines)
-    subprocess.run([stage.BIN / "fill", universe.folder / "db/holdfast.db"], input=text, text=True, check=True)
+def line(client, state, server=0, count=1):
+    """What `fill` wants to know of a device."""
+    return f"{client['id']} {count} {TYPE} {state} {server} {key_hex(client)}\n"
+
+
+def fill(database, lines):
+    """Registers devices in a database that nobody has open."""
+    database.parent.mkdir(mode=0o700, exist_ok=True)
+    subprocess.run([stage.BIN / "fill", database], input="".join(lines), text=True, check=True)
+
+
+def write_keys(folder, clients):
+    """Their identity keys, for `load`."""
+    for client in clients:
+        (folder / f"{client['id']}.pem").write_text(client["key"], "ascii")
 
 
 def sign(folder, clients, count):
     """Writes count signed readings of each client into the folder, on all cores."""
-    for client in clients:
-        (folder / f"{client['id']}.pem").write_text(client["key"], "ascii")
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    write_keys(folder, clients)
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda client: subprocess.run([stage.BIN / "load", "sign", folder, client["id"], str(count)],
                                                     check=True), clients))
 
 
+def ask(universe, sql):
+    """Rows of the universe's database."""
+    with contextlib.closing(sqlite3.connect(f"file:{database(universe)}?mode=ro", uri=True)) as db:
+        return db.execute(sql).fetchall()
+
+
 def stored(universe):
     """How many readings are committed."""
-    with sqlite3.connect(f"file:{universe.folder}/db/holdfast.db?mode=ro", uri=True) as db:
-        return db.execute("SELECT COALESCE(MAX(id), 0) FROM reading").fetchone()[0]
+    return ask(universe, "SELECT COALESCE(MAX(id), 0) FROM reading")[0][0]
+
+
+def wait_stored(universe, count):
+    """Until so many readings are committed; the time."""
+    end = time.monotonic() + PATIENCE_S
+    while stored(universe) < count:
+        if time.monotonic() > end:
+            raise RuntimeError(f"{stored(universe)} of {count} readings are stored")
+        time.sleep(0.01)
+    return time.monotonic_ns()
 
 
 def percentile(values, part):
     """The smallest value that at least that part of the values do not exceed."""
     values = sorted(values)
     return values[max(0, -(-len(values) * part // 100) - 1)]
-
-
-__all__ = ["Broker", "Load", "PEER_PORT", "TYPE", "fill", "key_hex", "percentile", "sign", "srup5", "stored"]

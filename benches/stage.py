@@ -27,7 +27,7 @@ from peer_base import b64_mime, make_csr, unb64  # noqa: E402
 
 BIN = pathlib.Path(os.environ.get("HOLDFAST_BIN", TOP / "build/release/bin"))
 PORT_BASE = int(os.environ.get("HOLDFAST_PORT_BASE", "19000"))
-HTTPS_PORT, MQTT_PORT = PORT_BASE + 443, PORT_BASE + 883
+HTTPS_PORT, MQTT_PORT = PORT_BASE + 443, PORT_BASE + 883  # of the only or first universe
 CACHE = TOP / "build/bench/identities.json"
 DEADLINE_S = 30
 
@@ -49,17 +49,27 @@ def row(bench, case, unit, ours, target=None, below=False):
             "target": target, "met": met}
 
 
+def pair(bench, case, unit, ours, peer, target=None, most=False):
+    """A row with peer; met if ours / peer >= target, with most if <= target, null without target."""
+    ratio = ours / peer if peer else None
+    met = None if target is None or ratio is None else ratio <= target if most else ratio >= target
+    return {"bench": bench, "case": case, "unit": unit, "ours": round(ours, 3), "peer": round(peer, 3),
+            "ratio": round(ratio, 4) if ratio else None, "target": target, "met": met}
+
+
 def show(rows, as_json, notes):
     """notes: case -> what the row says, in one line."""
     if as_json:
         for each in rows:
             print(json.dumps(each))
         return
-    print(f"{'case':24}{'ours':>10}  {'unit':8}{'target':>8}  {'':8}")
+    print(f"{'case':22}{'ours':>10}{'peer':>10}{'ratio':>8}  {'unit':11}{'target':>7}")
     for each in rows:
         verdict = {True: "met", False: "MISSED", None: "-"}[each["met"]]
-        target = "-" if each["target"] is None else each["target"]
-        print(f"{each['case']:24}{each['ours']:>10}  {each['unit']:8}{target:>8}  {verdict:8}{notes[each['case']]}")
+        shown = ["-" if each[key] is None else f"{each[key]:.4g}" if key == "ratio" else f"{each[key]:.6g}"
+                 for key in ("ours", "peer", "ratio", "target")]
+        print(f"{each['case']:22}{shown[0]:>10}{shown[1]:>10}{shown[2]:>8}  {each['unit']:11}{shown[3]:>7}  "
+              f"{verdict:7} {notes[each['case']]}")
 
 
 # ---- clients' keys -----------------------------------------------------------------------------
@@ -93,8 +103,8 @@ def identities(count):
 class Https:
     """Requests to the universe; keep=True: on one connection, else each on its own."""
 
-    def __init__(self, ca_file, keep, token=None):
-        self.context = ssl.create_default_context(cafile=str(ca_file))
+    def __init__(self, ca_file, keep, token=None, port=HTTPS_PORT):
+        self.context, self.port = ssl.create_default_context(cafile=str(ca_file)), port
         self.keep, self.link = keep, None
         self.headers = {"Content-Type": "application/json"}
         if token:
@@ -102,7 +112,7 @@ class Https:
 
     def ask(self, method, path, wanted, body=None):
         """The reply's JSON; RuntimeError unless the status is the wanted one."""
-        self.link = self.link or http.client.HTTPSConnection("localhost", HTTPS_PORT, context=self.context,
+        self.link = self.link or http.client.HTTPSConnection("localhost", self.port, context=self.context,
                                                              timeout=DEADLINE_S)
         headers = self.headers if self.keep else {**self.headers, "Connection": "close"}
         self.link.request(method, path, None if body is None else json.dumps(body), headers)
@@ -149,10 +159,11 @@ def cpu_ns(pid):
 
 class Universe:
     """A new universe in a temporary folder, running; a context manager. prepare(universe) is called before the start; config:
-    further lines of holdfast.conf."""
+    further lines of holdfast.conf; port_base: for a second one."""
 
-    def __init__(self, prepare=None, config=""):
-        self.prepare, self.config = prepare, config
+    def __init__(self, prepare=None, config="", port_base=PORT_BASE):
+        self.prepare, self.config = prepare, f"port_base = {port_base}\n{config}"
+        self.https_port, self.mqtt_port = port_base + 443, port_base + 883
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
         self.keys, self.process = self.folder / "keys", None
         self.web_ca = self.keys / "web_ca.crt"
@@ -165,13 +176,14 @@ class Universe:
         try:
             self.keygen("universe", self.keys, "--name", "localhost")
             self.keygen("c2", "main", "--universe", self.keys)
-            (self.folder / "holdfast.conf").write_text(f"port_base = {PORT_BASE}\n{self.config}", "ascii")
+            (self.folder / "holdfast.conf").write_text(self.config, "ascii")
             if self.prepare:
                 self.prepare(self)
             with open(self.folder / "out", "wb") as out:
                 command = [BIN / "holdfastd", "--config", self.folder / "holdfast.conf"]
+                environment = {k: v for k, v in os.environ.items() if k != "HOLDFAST_PORT_BASE"}  # the file counts
                 self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL,
-                                                start_new_session=True, preexec_fn=die_with_parent)
+                                                env=environment, start_new_session=True, preexec_fn=die_with_parent)
             self._wait_up()
         except BaseException:
             self.__exit__()
@@ -202,7 +214,7 @@ class Universe:
 
     def https(self, keep, token=None):
         """See Https."""
-        return Https(self.web_ca, keep, token)
+        return Https(self.web_ca, keep, token, self.https_port)
 
     @property
     def server_id(self):

@@ -139,7 +139,7 @@ function(hf_add_fuzzers)
 	endforeach()
 endfunction()
 
-# Each benches/bench_X.c: bin/bench_X. What several of them need: bin/load (load*.c) and bin/fill.
+# Each benches/bench_X.c: bin/bench_X. What several of them need: bin/load (load*.c), bin/fill, bin/parts.
 function(hf_add_benches)
 	add_custom_target(benches COMMENT "the benchmarks")
 	file(GLOB benches CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/benches/bench_*.c")
@@ -149,7 +149,9 @@ function(hf_add_benches)
 	endforeach()
 	file(GLOB load CONFIGURE_DEPENDS "${CMAKE_SOURCE_DIR}/benches/load*.c")
 	hf_add_bench(load ${load})
-	hf_add_bench(fill "${CMAKE_SOURCE_DIR}/benches/fill.c")
+	foreach(program IN ITEMS fill parts)
+		hf_add_bench(${program} "${CMAKE_SOURCE_DIR}/benches/${program}.c")
+	endforeach()
 endfunction()
 
 function(hf_add_bench program)

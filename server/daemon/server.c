@@ -331,6 +331,8 @@ static enum hf_err open_database(struct server *s)
 	conf_place(s->conf, CONF_PLACE_DB, path);
 	enum hf_err err = db_open(path, &s->db, &why);
 
+	if (err == HF_E_OK)
+		err = db_sync(s->db, s->conf->database_sync == CONF_SYNC_FULL);
 	if (err != HF_E_OK)
 		os_log(OS_LOG_FAILED, "what=\"open the database\" file=%s why=\"%s\"", path, why);
 	if (err == HF_E_OK)

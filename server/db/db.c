@@ -411,6 +411,11 @@ enum hf_err db_open_reader(const char *path, struct db **out)
 	return HF_E_OK;
 }
 
+enum hf_err db_sync(struct db *db, bool full)
+{
+	return run(db, full ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL");
+}
+
 void db_close(struct db *db)
 {
 	if (!db)

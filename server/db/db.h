@@ -37,6 +37,9 @@ HF_NODISCARD enum hf_err db_open(const char *path, struct db **out, const char *
  * transaction began; db_rollback ends that. Errors: DATABASE, MEMORY. */
 HF_NODISCARD enum hf_err db_open_reader(const char *path, struct db **out);
 void db_close(struct db *db);
+/* What a commit outlives from now on: with full a power cut too (as after db_open), else only the end of this program. Between
+ * turns only. Errors: DATABASE. */
+HF_NODISCARD enum hf_err db_sync(struct db *db, bool full);
 
 enum { DB_LOOK_TEXT_MAX = 256 };
 /* What a look at a file found. broken: SQLite's words, empty when it is whole; the rest is 0 then. */
