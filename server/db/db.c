@@ -376,7 +376,8 @@ enum hf_err db_open(const char *path, struct db **out, const char **why)
 	    SQLITE_OK) {
 		sqlite3_busy_timeout(db->handle, BUSY_OPEN_MS);
 		err = run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;"
-		              "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216");
+		              "PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = 16777216; PRAGMA cache_size = -16384;"
+		              "PRAGMA wal_autocheckpoint = 4000"); /* both 16 MiB */
 	}
 	if (err != HF_E_OK)
 		*why = why_unusable(db);
