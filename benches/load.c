@@ -321,7 +321,7 @@ static bool run_echo(struct load_stage *stage, char **word)
 {
 	struct load_link here, there;
 	struct load_received got;
-	char there_topic[256], here_topic[256];
+	char there_topic[256], here_topic[256], here_filter[256];
 	uint8_t packet[LOAD_PACKET_MAX];
 	static const uint8_t payload[MESSAGE_MAX];
 	size_t len = strtoul(word[2], NULL, 10);
@@ -329,8 +329,9 @@ static bool run_echo(struct load_stage *stage, char **word)
 
 	(void)snprintf(there_topic, sizeof there_topic, "SRUP/%s", word[1]);
 	(void)snprintf(here_topic, sizeof here_topic, "SRUP/servers/%s/%s", word[0], word[1]);
+	(void)snprintf(here_filter, sizeof here_filter, "SRUP/servers/%s/#", word[0]);
 	bool ok = len <= sizeof payload && open_as(&here, stage, word[0], word[0]) &&
-	          open_as(&there, stage, word[1], word[1]) && load_subscribe(&here, here_topic) &&
+	          open_as(&there, stage, word[1], word[1]) && load_subscribe(&here, here_filter) &&
 	          load_subscribe(&there, there_topic) && ready();
 
 	while (ok && order(&count)) {
