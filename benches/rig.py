@@ -79,11 +79,11 @@ class Broker:
                 shutil.copy(universe.folder / "broker" / name, self.folder)
         self.process = None
 
-    def put(self, *lines):
-        """Adds rows to the table's snapshot, before the start."""
+    def put(self, *lines, keep=True):
+        """Adds rows to the table's snapshot, before the start; without keep instead of what is there."""
         path = self.folder / "table"
         head, *rows, _ = path.read_text("ascii").splitlines()
-        rows += lines
+        rows = [*(rows if keep else []), *lines]
         path.write_text("\n".join([head, *rows, f"end {len(rows)}"]) + "\n", "ascii")
 
     def start(self):

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { CLI_PAGE_MAX = 32 };
+
 static const struct cli_column columns[] = {
 	{"ID", "id", CLI_TEXT},
 	{"TYPE", "type", CLI_TEXT},
@@ -32,15 +34,34 @@ static const struct cli_column details[] = {
 	{"last gap", "gaps.last_ms", CLI_TIME},
 };
 
-enum cli_exit cli_device_list(const struct cli_args *a)
+/* One page; what it holds goes to the end of devices, and after becomes where the next one begins, "" at the end. */
+static enum cli_exit get_page(const struct cli_args *a, json_t *devices, char after[CLI_PAGE_MAX])
 {
-	CLI_JSON_SCOPED *doc = NULL;
+	CLI_JSON_SCOPED *page = NULL;
 	char path[CLI_PATH_MAX] = "/api/v1/devices";
 
 	cli_query(path, "state", a->option[CLI_O_STATE]);
 	cli_query(path, "type", a->option[CLI_O_TYPE]);
-	enum cli_exit code = cli_call_once(a, "GET", path, NULL, &doc);
+	cli_query(path, "after", after[0] ? after : NULL);
+	enum cli_exit code = cli_call_once(a, "GET", path, NULL, &page);
+	const char *next = json_string_value(json_object_get(page, "next"));
 
+	(void)snprintf(after, CLI_PAGE_MAX, "%s", code == CLI_DONE && next ? next : "");
+	if (code == CLI_DONE)
+		(void)json_array_extend(devices, json_object_get(page, "devices"));
+	return code;
+}
+
+enum cli_exit cli_device_list(const struct cli_args *a)
+{
+	json_t *devices = json_array();
+	CLI_JSON_SCOPED *doc = json_pack("{s:o}", "devices", devices);
+	char after[CLI_PAGE_MAX] = "";
+	enum cli_exit code;
+
+	do
+		code = get_page(a, devices, after);
+	while (code == CLI_DONE && after[0]);
 	if (code == CLI_DONE)
 		cli_print_list(a, doc, "devices", columns, sizeof columns / sizeof columns[0],
 		               "No devices. A device appears here once it has registered; for a demo one, run ./start.");

@@ -31,7 +31,9 @@ static json_t *device_json(const struct api_call *c, const struct registry_ident
 struct listing {
 	struct api_call *c;
 	json_t *list;
-	const char *state, *type;
+	int64_t limit;
+	uint64_t last; /* that is in the list */
+	bool more;
 };
 
 static bool list_device(void *ctx, const struct registry_identity *i)
@@ -40,18 +42,48 @@ static bool list_device(void *ctx, const struct registry_identity *i)
 
 	if (!account_may(l->c->caller, ACCOUNT_VIEW, i->id))
 		return true;
-	if ((l->state && strcmp(l->state, registry_state_name(i->state)) != 0) ||
-	    (l->type && strcmp(l->type, i->type) != 0))
-		return true;
+	l->more = json_array_size(l->list) == (size_t)l->limit;
+	if (l->more)
+		return false;
+	l->last = i->id;
 	return json_array_append_new(l->list, device_json(l->c, i)) == 0;
+}
+
+/* The id after which a page begins; 0 for the first. */
+static enum hf_err read_after(struct api_call *c, uint64_t *out)
+{
+	const char *text = http_query(c->http, "after");
+
+	if (text && (hf_id_parse(hf_span_text(text), out) != HF_E_OK || *out == 0))
+		return api_refuse(c, HF_E_INPUT, "\"after\" must be the id of a device, as \"next\" tells it");
+	return HF_E_OK;
+}
+
+static const char *query_or_any(const struct api_call *c, const char *name)
+{
+	const char *text = http_query(c->http, name);
+
+	return text ? text : "";
 }
 
 enum hf_err api_device_list(struct api_call *c)
 {
-	struct listing l = {c, json_array(), http_query(c->http, "state"), http_query(c->http, "type")};
-	enum hf_err err = registry_list(c->a->db, REGISTRY_DEVICE, list_device, &l);
+	struct listing l = {.c = c};
+	struct registry_filter f = {.state = query_or_any(c, "state"), .type = query_or_any(c, "type")};
+	enum hf_err err = api_number(c, "limit", API_LIST_MAX, API_LIST_MAX, &l.limit);
 
-	return api_reply_list(c, "devices", l.list, err);
+	if (err == HF_E_OK)
+		err = read_after(c, &f.after);
+	if (err != HF_E_OK)
+		return err;
+	l.limit = l.limit ? l.limit : API_LIST_MAX;
+	l.list = json_array();
+	err = registry_page(c->a->db, &f, list_device, &l);
+	if (err == HF_E_OK)
+		return api_reply(c, 200,
+		                 json_pack("{s:o, s:o}", "devices", l.list, "next", l.more ? api_id(l.last) : json_null()));
+	json_decref(l.list);
+	return err;
 }
 
 static enum hf_err find_device(struct api_call *c, struct registry_identity *i)

@@ -3,6 +3,9 @@
 
 #include <string.h>
 
+/* The database sorts ids as signed numbers: this one comes first. */
+#define FIRST_ID (UINT64_C(1) << 63)
+
 #define NAME_ROW(NAME, text) [REGISTRY_##NAME] = (text),
 static const char *const state_names[] = {REGISTRY_STATES(NAME_ROW)};
 static const char *const kind_names[] = {REGISTRY_KINDS(NAME_ROW)};
@@ -234,19 +237,33 @@ enum hf_err registry_forget_idle(struct db *db, struct facts *f, int64_t before_
 	return err;
 }
 
+static enum hf_err tell_each(struct db_rows *r, registry_each each, void *ctx)
+{
+	bool more = true;
+
+	while (more && db_step(r)) {
+		struct registry_identity i;
+
+		load(r, &i);
+		more = each(ctx, &i);
+	}
+	return r->err;
+}
+
 enum hf_err registry_list(struct db *db, enum registry_kind kind, registry_each each, void *ctx)
 {
 	DB_ROWS_SCOPED r =
 		db_select(db, DB_IDENTITY_LIST, DB_ARGS(db_text(kind < REGISTRY_KIND_COUNT_ ? kind_names[kind] : "")));
-	bool more = true;
 
-	while (more && db_step(&r)) {
-		struct registry_identity i;
+	return tell_each(&r, each, ctx);
+}
 
-		load(&r, &i);
-		more = each(ctx, &i);
-	}
-	return r.err;
+enum hf_err registry_page(struct db *db, const struct registry_filter *f, registry_each each, void *ctx)
+{
+	uint64_t from = f->after ? f->after + 1 : FIRST_ID;
+	DB_ROWS_SCOPED r = db_select(db, DB_IDENTITY_PAGE, DB_ARGS(db_id(from), db_text(f->state), db_text(f->type)));
+
+	return tell_each(&r, each, ctx);
 }
 
 enum hf_err registry_count(struct db *db, enum registry_state state, int64_t *count)

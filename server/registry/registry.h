@@ -84,6 +84,13 @@ HF_NODISCARD enum hf_err registry_expire(struct db *db, int64_t now_ms, int64_t 
 typedef bool (*registry_each)(void *ctx, const struct registry_identity *i);
 /* Everything of a kind, or of all kinds (REGISTRY_KIND_COUNT_), by id; without keys. Errors: DATABASE. */
 HF_NODISCARD enum hf_err registry_list(struct db *db, enum registry_kind kind, registry_each each, void *ctx);
+/* Devices after an id (0: from the first), in the order of registry_list, until each returns false. state and type "" or what they
+ * must be. Without keys. Errors: DATABASE. */
+struct registry_filter {
+	uint64_t after;
+	const char *state, *type;
+};
+HF_NODISCARD enum hf_err registry_page(struct db *db, const struct registry_filter *f, registry_each each, void *ctx);
 HF_NODISCARD enum hf_err registry_count(struct db *db, enum registry_state state, int64_t *count);
 
 #endif

@@ -282,6 +282,47 @@ static void listed_by_kind(void **state)
 	assert_int_equal(count, 0); /* devices only */
 }
 
+/* Two devices of each page, until none is left. */
+struct page {
+	char text[64];
+	unsigned left;
+	uint64_t last;
+};
+
+static bool collect_two(void *ctx, const struct registry_identity *i)
+{
+	struct page *p = ctx;
+
+	if (p->left-- == 0)
+		return false;
+	p->last = i->id;
+	return collect(p->text, i);
+}
+
+static struct page page_after(uint64_t after, const char *of_state, const char *type)
+{
+	const struct registry_filter f = {after, of_state, type};
+	struct page p = {.left = 2};
+
+	assert_int_equal(registry_page(stage.db, &f, collect_two, &p), HF_E_OK);
+	return p;
+}
+
+static void listed_by_pages(void **state)
+{
+	static const uint64_t ids[] = {UINT64_C(1) << 63, UINT64_MAX, 1, 2, INT64_MAX};
+
+	(void)state;
+	for (size_t k = 0; k < COUNT(ids); k++)
+		assert_int_equal(add(ids[k], REGISTRY_REGISTERED, 0), HF_E_OK);
+	set_state(2, REGISTRY_JOINED, 0x5e);
+	assert_string_equal(page_after(0, "", "").text, "8000000000000000 ffffffffffffffff ");
+	assert_string_equal(page_after(ids[1], "", "").text, "1 2 ");
+	assert_string_equal(page_after(2, "", "").text, "7fffffffffffffff ");
+	assert_string_equal(page_after(1, "joined", "box").text, "2 ");
+	assert_string_equal(page_after(0, "", "tin").text, "");
+}
+
 static void names(void **state)
 {
 	(void)state;
@@ -304,6 +345,7 @@ int main(void)
 		CASE(half_made_expire_and_others_stay),
 		CASE(certificates_are_kept),
 		CASE(listed_by_kind),
+		CASE(listed_by_pages),
 		CASE(names),
 		CASE(no_clock_takes_a_device),
 	};
