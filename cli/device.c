@@ -30,7 +30,7 @@ static const struct cli_column details[] = {
 	{"stepped back", "stepped_back_ms", CLI_TIME},
 	{"gaps", "gaps.count", CLI_TEXT},
 	{"messages missed", "gaps.missed", CLI_TEXT},
-	{"gaps of unknown size", "gaps.unsized", CLI_TEXT},
+	{"of unknown size", "gaps.unsized", CLI_TEXT},
 	{"last gap", "gaps.last_ms", CLI_TIME},
 };
 

@@ -120,7 +120,7 @@ def going_asks_first_and_tells_what_is_known():
 
 @case
 def reset_counter_asks_first():
-    with Server({("POST", API + "/devices/1a/reset-counter"): (200, {"id": "1a", "generation": 1})}) as s:
+    with Server({("POST", API + "/devices/1a/reset-counter"): [(200, {"id": "1a", "generation": 1})]}) as s:
         s.expect(USAGE, "device", "reset-counter", "1a", says="--yes")
         assert on_terminal(s, b"no\n", "device", "reset-counter", "1a") == REFUSED and not s.calls
         s.expect(DONE, "device", "reset-counter", "1a", "--yes", says="low sequence ids")
