@@ -96,15 +96,15 @@ static void print_completion_row(const struct cli_command *c)
 /* Devices are asked for live, for a second at most; without a server there are none. */
 static const char completion_head[] = "_holdfast() {\n"
 									  "  local typed=\"${COMP_WORDS[*]:1:COMP_CWORD-1}\" "
-                                      "now=\"${COMP_WORDS[COMP_CWORD]}\" words= path options takes rest\n"
+									  "now=\"${COMP_WORDS[COMP_CWORD]}\" words= path options takes rest\n"
 									  "  while IFS='|' read -r path options takes; do\n"
 									  "    case \"$typed \" in \"$path \"*) words+=\" $options\";; esac\n"
 									  "    if [ \"$typed/$takes\" = \"$path/ID\" ]; then\n"
 									  "      words+=\" $(timeout 1 holdfast device list --json 2>/dev/null | grep -o "
-                                      "'\"id\": *\"[0-9a-f]*\"' | cut -d '\"' -f 4)\"\n"
+									  "'\"id\": *\"[0-9a-f]*\"' | cut -d '\"' -f 4)\"\n"
 									  "    fi\n"
 									  "    case \"$path\" in \"${typed:+$typed }\"*) rest=\"${path#\"${typed:+$typed "
-                                      "}\"}\"; words+=\" ${rest%% *}\";; esac\n"
+									  "}\"}\"; words+=\" ${rest%% *}\";; esac\n"
 									  "  done <<'TABLE'\n";
 static const char completion_tail[] = "TABLE\n"
 									  "  mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$now\")\n"

@@ -21,7 +21,7 @@ static void print_detail(const json_t *doc, const char *part)
 {
 	static const struct cli_column name = {"", "name", CLI_TEXT}, id = {"", "id", CLI_TEXT},
 								   size = {"", "size_bytes", CLI_TEXT}, restored = {"", "restored_ms", CLI_TIME},
-							   oldest = {"", "oldest_reading_ms", CLI_TIME};
+								   oldest = {"", "oldest_reading_ms", CLI_TIME};
 	const json_t *row = json_object_get(doc, part);
 	char text[CLI_CELL_MAX], id_text[CLI_CELL_MAX];
 

@@ -42,6 +42,7 @@ static struct {
 	struct signer_client signer;
 	int signer_fd; /* the other end */
 	struct keyex keyex;
+	struct enrol enrol;
 	struct link link; /* never started: the broker is not there */
 	struct upkeep upkeep;
 	struct http *http;
@@ -149,12 +150,24 @@ static void open_server(void)
 
 	os_log_level(OS_ERROR + 1);
 	check(conf_parse(hf_span_of("", 0), "none", &s.conf, &report) == HF_E_OK);
+	s.conf.rate_keyex = s.conf.rate_keyex_all = s.conf.rate_login = s.conf.rate_login_all = s.conf.rate_api =
+		s.conf.rate_api_all = 0;
 	check(os_loop_init(&s.loop) == HF_E_OK && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	check(signer_client_init(&s.signer, &s.loop, pair[0], on_lost, NULL) == HF_E_OK);
 	s.signer_fd = pair[1];
 	open_database();
 	session_cache_init(&s.sessions, s.db, &s.facts, SELF);
-	s.keyex = (struct keyex){s.db, &s.facts, load("vis-r"), KEYEX, SELF, INT32_MAX, 10, 30};
+	s.enrol = (struct enrol){.db = s.db, .facts = &s.facts, .policy = ENROL_OPEN, .allowed_max = 10};
+	s.keyex = (struct keyex){.db = s.db,
+	                         .facts = &s.facts,
+	                         .public_key = load("vis-r"),
+	                         .id = KEYEX,
+	                         .default_c2 = SELF,
+	                         .ttl_ms = INT32_MAX,
+	                         .half_made_max = 10,
+	                         .identities_max = 100,
+	                         .certificate_days = 30,
+	                         .enrol = &s.enrol};
 	s.upkeep = (struct upkeep){.conf = &s.conf, .db = s.db, .facts = &s.facts};
 	check(upkeep_init(&s.upkeep, os_now_ms(), os_monotonic_ms()) == HF_E_OK);
 	s.link.s = (struct link_setup){.loop = &s.loop, .db = s.db, .facts = &s.facts, .sessions = &s.sessions};
@@ -167,6 +180,7 @@ static void open_server(void)
 	                     .link = &s.link,
 	                     .keyex = &s.keyex,
 	                     .upkeep = &s.upkeep,
+	                     .enrol = &s.enrol,
 	                     .commands = {1000, 10},
 	                     .broker_name = "localhost",
 	                     .server_key_base64 = "a2V5",

@@ -71,7 +71,7 @@ static const char help[] =
 	"  --keepalive-s N    a broker that is silent for so long is asked, for twice as long taken for gone; 5 to 3600\n"
 	"                     (default 60)\n"
 	"  --resign           tell the airmonitor that runs on DIR, or its next start, to leave the server: it keeps "
-    "identity\n"
+	"identity\n"
 	"                     and certificate, and does not ask to join again\n"
 	"  --deregister       the same, and to wipe identity, keys, certificate and settings then\n"
 	"  --rejoin           after either: to ask to join again, or to register as a new device\n"

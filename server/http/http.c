@@ -456,9 +456,9 @@ static enum hf_err listen_on(struct http *h)
 	                     MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
 	                     MHD_OPTION_HTTPS_CERT_CALLBACK, http_certificate_choose, MHD_OPTION_HTTPS_PRIORITIES,
 	                     tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_NOTIFY_CONNECTION,
-	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
-	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
-	                     MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_UNESCAPE_CALLBACK,
+	                     unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	                     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 	if (!h->daemon)
 		return HF_E_IO;
 	info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
