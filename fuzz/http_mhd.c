@@ -1,5 +1,7 @@
 /* fuzz - libmicrohttpd as the http target plays it: the program's own functions take the place of the library's.
  * Uses: libmicrohttpd's header; Linux. */
+#include "http/http_internal.h"
+
 #include "fuzz/http_mhd.h"
 
 #include <arpa/inet.h>
@@ -151,16 +153,16 @@ struct MHD_Daemon *MHD_start_daemon(unsigned int flags, uint16_t port, MHD_Accep
 			mhd.completed_ctx = va_arg(args, void *);
 			break;
 		case MHD_OPTION_EXTERNAL_LOGGER:
+		case MHD_OPTION_NOTIFY_CONNECTION:
 			(void)va_arg(args, void *);
 			(void)va_arg(args, void *);
 			break;
 		case MHD_OPTION_CONNECTION_LIMIT:
-		case MHD_OPTION_PER_IP_CONNECTION_LIMIT:
 		case MHD_OPTION_CONNECTION_TIMEOUT:
+		case MHD_OPTION_STRICT_FOR_CLIENT:
 		case MHD_OPTION_LISTENING_ADDRESS_REUSE: (void)va_arg(args, unsigned); break;
 		case MHD_OPTION_SOCK_ADDR:
-		case MHD_OPTION_HTTPS_MEM_KEY:
-		case MHD_OPTION_HTTPS_MEM_CERT:
+		case MHD_OPTION_HTTPS_CERT_CALLBACK:
 		case MHD_OPTION_HTTPS_PRIORITIES: (void)va_arg(args, void *); break;
 		default: abort(); /* http uses another one: say here how many arguments it has */
 		}
@@ -257,4 +259,24 @@ void MHD_suspend_connection(struct MHD_Connection *c)
 void MHD_resume_connection(struct MHD_Connection *c)
 {
 	c->suspended = false;
+}
+
+/* --- there is no TLS, so no certificate ----------------------------------------------------------------------------- */
+
+enum hf_err http_certificate_set(const char *key_pem, const char *certificate_pem)
+{
+	(void)key_pem, (void)certificate_pem;
+	return HF_E_OK;
+}
+
+int http_certificate_choose(gnutls_session_t session, const gnutls_datum_t *names, int name_count,
+                            const gnutls_pk_algorithm_t *kinds, int kind_count, gnutls_pcert_st **chain,
+                            unsigned *count, gnutls_privkey_t *key)
+{
+	(void)session, (void)names, (void)name_count, (void)kinds, (void)kind_count, (void)chain, (void)count, (void)key;
+	return -1;
+}
+
+void http_certificate_release(void)
+{
 }

@@ -76,7 +76,7 @@ static void sweep(int64_t now_ms)
 static void add_device(uint64_t id, const char *type)
 {
 	RUN(DB_IDENTITY_ADD, db_id(id), db_text("device"), db_text(type), db_text("joined"),
-	    db_bytes(hf_span_of(&id, sizeof id)), db_int(NOW), db_null(), db_int(0));
+	    db_bytes(hf_span_of(&id, sizeof id)), db_int(NOW), db_null(), db_int(0), db_id(0), db_null());
 }
 
 static int64_t add_series(uint64_t device)
