@@ -1,16 +1,13 @@
 /* daemon - the server process: opens everything, ties it to the turn of the loop, closes everything. Uses: all server modules.
  * One turn = one transaction: what handlers said leaves only after COMMIT. */
-#include "daemon/daemon.h"
+#include "daemon/server_internal.h"
 
 #include "account/account.h"
-#include "api/api.h"
 #include "audit/audit.h"
 #include "leave/leave.h"
 #include "port/openssl/openssl.h"
 #include "sandbox/sandbox.h"
 #include "type/type.h"
-#include "upkeep/upkeep.h"
-#include "worker/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,8 +20,6 @@
 
 enum {
 	HOUSEKEEPING_MS = 1000,
-	RENEW_MS = SIGNER_ACCESS_DAYS * 12 * 3600 * 1000,
-	RENEW_RETRY_MS = 60000,
 	PEM_MAX = 65536,
 	PORT_OF_THE_REFERENCE = 8883,
 	FAILED_PAUSE_MS = 100,
@@ -34,33 +29,7 @@ enum {
 
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 
-struct server {
-	struct conf *conf;
-	struct os_loop loop;
-	struct os_watch signals, news;
-	struct os_timer housekeeping, renew, sweep;
-	struct db *db;
-	struct facts facts;
-	struct session_cache sessions;
-	struct signer_client signer;
-	struct enrol enrol;
-	struct keyex keyex;
-	struct link *link;
-	struct http *http;
-	struct api api;
-	struct worker *worker;
-	struct upkeep upkeep;
-	struct hf_seal_key *access_key;
-	struct os_buf web_key, web_cert, broker_ca, server_key_base64;
-	char broker_name[CONF_TEXT_MAX + 8], first_name[CONF_TEXT_MAX];
-	char self_cert[8192], control_cert[8192];
-	char table_file[CONF_PATH_MAX], journal_file[CONF_PATH_MAX], mark_file[CONF_PATH_MAX];
-	int64_t turn_began_ms;
-	bool signer_gone, turn_failed;
-	enum hf_err renewed; /* how the first of the two renewals ended */
-};
-
-static bool failed(const char *what, enum hf_err err)
+bool daemon_failed(const char *what, enum hf_err err)
 {
 	if (err != HF_E_OK)
 		os_log(OS_LOG_FAILED, "what=\"%s\" why=\"%s\"", what, hf_err_text(err));
@@ -74,7 +43,7 @@ static enum hf_err read_place(const struct server *s, enum conf_place place, str
 	conf_place(s->conf, place, path);
 	enum hf_err err = os_read_file(path, out);
 
-	(void)failed(path, err);
+	(void)daemon_failed(path, err);
 	return err;
 }
 
@@ -85,7 +54,7 @@ static enum hf_err read_place_id(const struct server *s, enum conf_place place, 
 	conf_place(s->conf, place, path);
 	enum hf_err err = os_read_id(path, out);
 
-	(void)failed(path, err);
+	(void)daemon_failed(path, err);
 	return err;
 }
 
@@ -144,12 +113,14 @@ static void on_housekeeping(struct os_timer *t)
 	int64_t now = os_now_ms(), gone = 0;
 	bool jumped = false;
 
-	if (failed("look after clock and disk", upkeep_tick(&s->upkeep, now, os_monotonic_ms(), &jumped)) ||
-	    failed("expire registrations", registry_expire(s->db, now, &gone)) ||
-	    failed("forget idle devices", forget_idle(s, now)) || failed("expire joins", join_expire(&s->sessions, now)) ||
-	    failed("mark the database", link_mark(s->link)) || failed("end identities", leave_expire(&s->sessions, now)) ||
-	    failed("expire commands", command_expire(s->db, &s->facts, now)) ||
-	    failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
+	if (daemon_failed("look after clock and disk", upkeep_tick(&s->upkeep, now, os_monotonic_ms(), &jumped)) ||
+	    daemon_failed("expire registrations", registry_expire(s->db, now, &gone)) ||
+	    daemon_failed("forget idle devices", forget_idle(s, now)) ||
+	    daemon_failed("expire joins", join_expire(&s->sessions, now)) ||
+	    daemon_failed("mark the database", link_mark(s->link)) ||
+	    daemon_failed("end identities", leave_expire(&s->sessions, now)) ||
+	    daemon_failed("expire commands", command_expire(s->db, &s->facts, now)) ||
+	    daemon_failed("expire outbox", db_exec(s->db, DB_OUTBOX_EXPIRE, DB_ARGS(db_int(now)), NULL)))
 		s->turn_failed = true; /* others have written in this turn: all of it goes back together */
 	if (jumped) /* the certificates may have ended, or not begun */
 		os_timer_set(&s->loop, &s->renew, 0);
@@ -161,78 +132,9 @@ static void on_sweep(struct os_timer *t)
 	struct server *s = t->ctx;
 	int64_t again_ms = 0;
 
-	if (failed("remove old rows", upkeep_sweep(&s->upkeep, os_now_ms(), &again_ms)))
+	if (daemon_failed("remove old rows", upkeep_sweep(&s->upkeep, os_now_ms(), &again_ms)))
 		s->turn_failed = true;
 	os_timer_set(&s->loop, t, os_monotonic_ms() + again_ms);
-}
-
-static enum hf_err take_certificate(struct hf_span answer, char *pem, size_t cap)
-{
-	struct hf_wr out = hf_wr_of(pem, cap);
-	struct hf_span text;
-	int64_t not_after_s;
-	enum hf_err err = signer_certificate_read(answer, &not_after_s, &text);
-
-	if (err != HF_E_OK)
-		return err;
-	hf_wr_put(&out, text);
-	hf_wr_nul(&out);
-	return out.err;
-}
-
-static void on_self_renewed(void *ctx, enum hf_err err, struct hf_span answer)
-{
-	struct server *s = ctx;
-
-	if (err == HF_E_OK)
-		err = take_certificate(answer, s->self_cert, sizeof s->self_cert);
-	if (failed("renew the server's access certificate", err))
-		s->renewed = err;
-}
-
-static void on_control_renewed(void *ctx, enum hf_err err, struct hf_span answer)
-{
-	struct server *s = ctx;
-
-	if (err == HF_E_OK)
-		err = take_certificate(answer, s->control_cert, sizeof s->control_cert);
-	if (err == HF_E_OK)
-		err = s->renewed;
-	if (err == HF_E_OK)
-		err = link_renew(s->link, s->self_cert, s->control_cert);
-	if (failed("renew the access certificates", err))
-		os_timer_set(&s->loop, &s->renew, os_monotonic_ms() + RENEW_RETRY_MS);
-	else
-		os_log(OS_LOG_RENEWED, "client=%s", SIGNER_CONTROL_NAME);
-}
-
-static enum hf_err access_request(const struct server *s, bool control, struct hf_wr *payload)
-{
-	hf_wr_be(payload, control, 1);
-	return hf_openssl_write(s->access_key, HF_OPENSSL_PUBLIC_DER, payload);
-}
-
-static enum hf_err ask_renewal(struct server *s, bool control, signer_done done)
-{
-	uint8_t payload[256];
-	struct hf_wr w = hf_wr_of(payload, sizeof payload);
-	enum hf_err err = access_request(s, control, &w);
-
-	return err == HF_E_OK ? signer_ask(&s->signer, SIGNER_ACCESS_CERT, hf_wr_span(&w), done, s) : err;
-}
-
-/* Half-way through their life, or when the clock was set; the answers come in this order. */
-static void on_renew(struct os_timer *t)
-{
-	struct server *s = t->ctx;
-
-	s->renewed = HF_E_OK;
-	enum hf_err err = ask_renewal(s, false, on_self_renewed);
-
-	if (err == HF_E_OK)
-		err = ask_renewal(s, true, on_control_renewed);
-	os_timer_set(&s->loop, t,
-	             os_monotonic_ms() + (failed("ask for new access certificates", err) ? RENEW_RETRY_MS : RENEW_MS));
 }
 
 static void on_signal(struct os_watch *w, uint32_t events)
@@ -243,14 +145,6 @@ static void on_signal(struct os_watch *w, uint32_t events)
 	(void)events;
 	if (read(w->fd, &info, sizeof info) == sizeof info)
 		os_loop_stop(&s->loop);
-}
-
-static void on_signer_lost(void *ctx)
-{
-	struct server *s = ctx;
-
-	s->signer_gone = true;
-	os_loop_stop(&s->loop);
 }
 
 /* --- settings ----------------------------------------------------------------------------------------------------------------- */
@@ -294,7 +188,7 @@ static void on_news(struct os_watch *w, uint32_t events)
 		os_timer_set(&s->loop, &s->renew, os_monotonic_ms()); /* fresh access certificates too */
 		err = http_certificate_set(os_buf_cstr(&news.web_key), os_buf_cstr(&news.web_cert));
 	}
-	(void)failed("take over the new configuration", err);
+	(void)daemon_failed("take over the new configuration", err);
 	os_buf_release(&news.web_key);
 	os_buf_release(&news.web_cert);
 }
@@ -430,32 +324,6 @@ static enum hf_err open_identity(struct server *s)
 	return err;
 }
 
-/* A certificate of the signer for our new access key, for 24 h. */
-static enum hf_err ask_certificate(const struct server *s, int signer_fd, bool control, char *pem, size_t cap)
-{
-	uint8_t payload[256], answer[SIGNER_REPLY_MAX];
-	struct hf_wr w = hf_wr_of(payload, sizeof payload), a = hf_wr_of(answer, sizeof answer);
-	enum hf_err err = access_request(s, control, &w);
-
-	if (err == HF_E_OK)
-		err = signer_ask_now(signer_fd, SIGNER_ACCESS_CERT, hf_wr_span(&w), &a);
-
-	return err != HF_E_OK ? err : take_certificate(hf_wr_span(&a), pem, cap);
-}
-
-static enum hf_err open_access(struct server *s, int signer_fd)
-{
-	enum hf_err err = hf_openssl_generate(HF_OPENSSL_P256, &s->access_key);
-
-	if (err == HF_E_OK)
-		err = ask_certificate(s, signer_fd, false, s->self_cert, sizeof s->self_cert);
-	if (err == HF_E_OK)
-		err = ask_certificate(s, signer_fd, true, s->control_cert, sizeof s->control_cert);
-	if (err == HF_E_OK)
-		err = signer_client_init(&s->signer, &s->loop, signer_fd, on_signer_lost, s);
-	return err;
-}
-
 static struct link_files link_files(const struct server *s)
 {
 	return (struct link_files){s->table_file, s->journal_file, s->mark_file};
@@ -564,15 +432,17 @@ static enum hf_err open_files(struct server *s)
 
 static bool open_all(struct server *s)
 {
-	return !failed("start the loop", os_loop_init(&s->loop)) && !failed("signals", open_signals(s)) &&
-	       !failed("read keys and certificates", open_files(s)) && !failed("open the database", open_database(s)) &&
-	       !failed("read this server's identity", open_identity(s)) &&
-	       !failed("install profiles", type_install(s->db, os_now_ms())) &&
-	       !failed("make the first admin token", make_admin(s)) &&
-	       !failed("compare the database with the broker's table", compare(s)) && !failed("commit", db_commit(s->db)) &&
-	       !failed("get an access certificate from the signer", open_access(s, DAEMON_SIGNER_FD)) &&
-	       !failed("start the link", open_link(s)) && !failed("listen for HTTPS", open_http(s)) &&
-	       !failed("watch the parent", open_news(s));
+	return !daemon_failed("start the loop", os_loop_init(&s->loop)) && !daemon_failed("signals", open_signals(s)) &&
+	       !daemon_failed("read keys and certificates", open_files(s)) &&
+	       !daemon_failed("open the database", open_database(s)) &&
+	       !daemon_failed("read this server's identity", open_identity(s)) &&
+	       !daemon_failed("install profiles", type_install(s->db, os_now_ms())) &&
+	       !daemon_failed("make the first admin token", make_admin(s)) &&
+	       !daemon_failed("compare the database with the broker's table", compare(s)) &&
+	       !daemon_failed("commit", db_commit(s->db)) &&
+	       !daemon_failed("get an access certificate from the signer", daemon_access_open(s, DAEMON_SIGNER_FD)) &&
+	       !daemon_failed("start the link", open_link(s)) && !daemon_failed("listen for HTTPS", open_http(s)) &&
+	       !daemon_failed("watch the parent", open_news(s));
 }
 
 static void close_all(struct server *s)
@@ -605,8 +475,6 @@ int daemon_server(struct conf *c)
 		s->loop.ctx = s;
 		s->housekeeping = (struct os_timer){.on_due = on_housekeeping, .ctx = s};
 		os_timer_set(&s->loop, &s->housekeeping, os_monotonic_ms() + HOUSEKEEPING_MS);
-		s->renew = (struct os_timer){.on_due = on_renew, .ctx = s};
-		os_timer_set(&s->loop, &s->renew, os_monotonic_ms() + RENEW_MS);
 		s->sweep = (struct os_timer){.on_due = on_sweep, .ctx = s};
 		os_timer_set(&s->loop, &s->sweep, os_monotonic_ms() + FIRST_SWEEP_MS);
 		os_log(OS_LOG_STARTED, "https=%s:%u mqtt=%s sandbox=\"%s\"", c->listen, conf_https_port(c), s->broker_name,
