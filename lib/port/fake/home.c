@@ -252,7 +252,7 @@ static void send_value(struct hf_fake_home *h)
 }
 
 /* Every id stands for one message only; an exact repeat is fine. */
-static void note_id(struct hf_fake_home *h, uint64_t id, struct hf_span bytes)
+static bool is_repeat(struct hf_fake_home *h, uint64_t id, struct hf_span bytes)
 {
 	uint8_t mark[256];
 	uint64_t digest;
@@ -262,10 +262,20 @@ static void note_id(struct hf_fake_home *h, uint64_t id, struct hf_span bytes)
 	for (size_t i = 0; i < h->seen_count; i++)
 		if (h->seen[i].id == id) {
 			h->reused += h->seen[i].digest != digest;
-			return;
+			return true;
 		}
 	if (h->seen_count < HF_FAKE_SEEN_MAX)
 		h->seen[h->seen_count++] = (struct hf_fake_seen){id, digest};
+	return false;
+}
+
+/* Our server's window: what it does not take is lost. */
+static void judge(struct hf_fake_home *h, uint64_t id)
+{
+	if (hf_seal_window_judge(&h->heard, id) == HF_E_OK)
+		hf_seal_window_mark(&h->heard, id);
+	else
+		h->lost++;
 }
 
 static void count(struct hf_fake_home *h, const struct hf_wire_msg *m)
@@ -297,9 +307,8 @@ static void take(struct hf_fake_home *h, const struct hf_fake_sent *s)
 		h->forged++;
 		return;
 	}
-	note_id(h, m.sequence_id, hf_span_of(s->bytes, s->len));
-	h->lost += hf_seal_window_judge(&h->heard, m.sequence_id) != HF_E_OK;
-	hf_seal_window_mark(&h->heard, m.sequence_id);
+	if (!is_repeat(h, m.sequence_id, hf_span_of(s->bytes, s->len)))
+		judge(h, m.sequence_id);
 	h->sequence = m.sequence_id > h->sequence ? m.sequence_id : h->sequence;
 	count(h, &m);
 	hf_node_on_published(&h->node, h->now_ms, s->ticket, !h->deny);
