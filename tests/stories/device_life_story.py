@@ -215,11 +215,10 @@ def M3_device_killed_at_every_file_operation():
             assert monitor.wait_end() == -signal.SIGKILL
             joined = len(monitor.lines("joined server="))
             monitor.start(interval_ms=100).wait_line("joined server=", joined + 1)
-            _toggles(stage, monitor)
             captured = _heard(stage, device, "ACTION")
-            for payload in captured:
+            for payload in captured:  # before anything newer, which would make them too old
                 stage.server.publish(f"SRUP/{device}", payload)
-            _toggles(stage, monitor)  # they are through, too
+            _toggles(stage, monitor)
             done = len(monitor.lines("led"))
             assert done <= len(captured) + 1
             for payload in captured:
