@@ -14,7 +14,7 @@
 enum {
 	RUNS_A_TURN = 64,
 	FLOOR_MS = 10,
-	CEILING_MS = 60000,
+	CEILING_MS = 1000,
 	IDLE_RUNS = 3,
 	REPLY_MAX = 16 * 1024 * 1024,
 	LINES_MAX = 100, /* refusals in the log, in LINES_MS; the counters count all */
@@ -377,7 +377,9 @@ static int64_t clamp_ms(int64_t ms)
 }
 
 /* libmicrohttpd asks for no pause at all while a TLS handshake is unfinished: without a floor that spins a core. A step that
- * calls no handler can still lead on to the next, so it gets IDLE_RUNS before it has to wait for its socket. */
+ * calls no handler can still lead on to the next, so it gets IDLE_RUNS before it has to wait for its socket.
+ * Out of descriptors it takes its listening socket out of epoll, and puts it back only at the start of a later run: so it is run once
+ * a second also when it asks for nothing, or nobody would ever be let in again. */
 static void run(struct http *h)
 {
 	MHD_UNSIGNED_LONG_LONG left = 0;
@@ -390,10 +392,7 @@ static void run(struct http *h)
 		wait = MHD_get_timeout(h->daemon, &left) == MHD_YES;
 		idle = h->progress ? 0 : idle + 1;
 	} while (wait && left == 0 && idle < IDLE_RUNS && ++runs < RUNS_A_TURN);
-	if (wait)
-		os_timer_set(h->loop, &h->tick, os_monotonic_ms() + clamp_ms((int64_t)left));
-	else
-		os_timer_clear(h->loop, &h->tick);
+	os_timer_set(h->loop, &h->tick, os_monotonic_ms() + (wait ? clamp_ms((int64_t)left) : CEILING_MS));
 }
 
 static void on_tick(struct os_timer *t)
