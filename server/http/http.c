@@ -169,7 +169,7 @@ static enum MHD_Result send_reply(struct http_call *c)
 }
 
 struct headers {
-	unsigned lengths;
+	unsigned lengths, hosts;
 	bool odd;
 };
 
@@ -187,10 +187,25 @@ static enum MHD_Result look_at(void *ctx, enum MHD_ValueKind kind, const char *n
 	struct headers *h = ctx;
 
 	(void)kind;
-	h->lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+	bool length = strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
 	              strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+
+	h->lengths += length;
+	h->odd |= length && (!value || !*value);
+	h->hosts += strcasecmp(name, MHD_HTTP_HEADER_HOST) == 0;
 	h->odd |= odd(name, '!') || (value && odd(value, ' '));
 	return MHD_YES;
+}
+
+/* As many bytes came as the header tells. */
+static bool length_holds(const struct http_call *c)
+{
+	const char *text = http_header(c, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	uint64_t len = 0;
+
+	if (!text || c->body.err != HF_E_OK)
+		return true;
+	return hf_dec_parse(hf_span_text(text), &len) == HF_E_OK && len == c->body.len;
 }
 
 /* Two opinions on where the body ends, or a header that others may read as another one: a proxy may have had the other opinion.
@@ -200,7 +215,7 @@ static bool ambiguous(const struct http_call *c)
 	struct headers h = {0};
 
 	MHD_get_connection_values(c->connection, MHD_HEADER_KIND, look_at, &h);
-	return h.lengths > 1 || h.odd;
+	return h.lengths > 1 || h.hosts > 1 || h.odd || !length_holds(c);
 }
 
 /* Everything that can refuse a request before its handler runs. */
@@ -223,6 +238,9 @@ static enum hf_err admit(struct http_call *c, const char *method)
 
 static const char *why_refused(const struct http_call *c, enum hf_err err)
 {
+	if (c->ambiguous)
+		return "the headers can be read in more than one way; no length or host twice, no folded lines, no blanks in "
+			   "names";
 	if (c->body.err == HF_E_TOO_BIG)
 		return "the body is larger than the server takes; see http_body_max";
 	if (c->ambiguous)
@@ -455,8 +473,8 @@ static enum hf_err listen_on(struct http *h)
 	                     MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
 	                     MHD_OPTION_HTTPS_CERT_CALLBACK, http_certificate_choose, MHD_OPTION_HTTPS_PRIORITIES,
 	                     tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_NOTIFY_CONNECTION,
-	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_UNESCAPE_CALLBACK,
-	                     unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
+	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 	                     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 	if (!h->daemon)
 		return HF_E_IO;
