@@ -209,13 +209,14 @@ static bool length_holds(const struct http_call *c)
 }
 
 /* Two opinions on where the body ends, or a header that others may read as another one: a proxy may have had the other opinion.
- * Source: RFC 9112 sections 5.1, 6.3. */
-static bool ambiguous(const struct http_call *c)
+ * The library drops a length whose line is folded, so a body needs one that it sees. Source: RFC 9112 sections 5.1, 6.3. */
+static bool ambiguous(const struct http_call *c, const char *method)
 {
+	bool has_body = strcmp(method, MHD_HTTP_METHOD_POST) == 0 || strcmp(method, MHD_HTTP_METHOD_PUT) == 0;
 	struct headers h = {0};
 
 	MHD_get_connection_values(c->connection, MHD_HEADER_KIND, look_at, &h);
-	return h.lengths > 1 || h.hosts > 1 || h.odd || !length_holds(c);
+	return h.lengths > 1 || (has_body && h.lengths == 0) || h.hosts > 1 || h.odd || !length_holds(c);
 }
 
 /* Everything that can refuse a request before its handler runs. */
@@ -223,7 +224,7 @@ static enum hf_err admit(struct http_call *c, const char *method)
 {
 	enum hf_err err;
 
-	c->ambiguous = ambiguous(c);
+	c->ambiguous = ambiguous(c, method);
 	if (c->ambiguous)
 		return HF_E_INPUT;
 	err = http_route_find(&c->http->setup, method, c);
@@ -239,8 +240,8 @@ static enum hf_err admit(struct http_call *c, const char *method)
 static const char *why_refused(const struct http_call *c, enum hf_err err)
 {
 	if (c->ambiguous)
-		return "the headers can be read in more than one way; no length or host twice, no folded lines, no blanks in "
-			   "names";
+		return "the headers can be read in more than one way: give one Host, one Content-Length (0 for an empty body), "
+			   "no folded lines, no blanks in names";
 	if (c->body.err == HF_E_TOO_BIG)
 		return "the body is larger than the server takes; see http_body_max";
 	if (c->ambiguous)
@@ -473,8 +474,8 @@ static enum hf_err listen_on(struct http *h)
 	                     MHD_OPTION_SOCK_ADDR, is_v4 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
 	                     MHD_OPTION_HTTPS_CERT_CALLBACK, http_certificate_choose, MHD_OPTION_HTTPS_PRIORITIES,
 	                     tls_priority, MHD_OPTION_CONNECTION_LIMIT, s->connections_max, MHD_OPTION_NOTIFY_CONNECTION,
-	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s,
-	                     MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
+	                     on_connection, h, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout_s, MHD_OPTION_UNESCAPE_CALLBACK,
+	                     unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, h,
 	                     MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
 	if (!h->daemon)
 		return HF_E_IO;
