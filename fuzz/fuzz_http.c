@@ -5,6 +5,8 @@
 #include "account/account.h"
 #include "alert/alert.h"
 #include "api/api.h"
+#include "ca/ca.h"
+#include "enrol/enrol.h"
 #include "fuzz/fuzz.h"
 #include "fuzz/http_mhd.h"
 #include "fuzz/http_worker.h"
@@ -41,8 +43,8 @@ static struct {
 	struct session_cache sessions;
 	struct signer_client signer;
 	int signer_fd; /* the other end */
-	struct keyex keyex;
-	struct enrol enrol;
+	struct enrol enrol, enrol_before; /* before: as it was when the server was opened */
+	struct keyex keyex, keyex_before;
 	struct link link; /* never started: the broker is not there */
 	struct upkeep upkeep;
 	struct http *http;
@@ -142,16 +144,40 @@ static void on_lost(void *ctx)
 	abort();
 }
 
+/* The listener wants one, though nobody shakes hands with it. */
+static void make_certificate(struct http_setup *setup)
+{
+	static char key_pem[PEM_MAX], cert_pem[PEM_MAX];
+	struct hf_wr k = hf_wr_of(key_pem, PEM_MAX), c = hf_wr_of(cert_pem, PEM_MAX);
+	const struct ca_subject subject = {.name = "fuzz"};
+	struct hf_seal_key *key = NULL;
+	X509 *cert = NULL;
+
+	check(hf_openssl_generate(HF_OPENSSL_P256, &key) == HF_E_OK);
+	check(ca_root_make(key, &subject, os_now_ms() / 1000, &cert) == HF_E_OK);
+	check(hf_openssl_write(key, HF_OPENSSL_PRIVATE_PEM, &k) == HF_E_OK && ca_cert_write(cert, &c) == HF_E_OK);
+	hf_wr_nul(&k);
+	hf_wr_nul(&c);
+	setup->key_pem = key_pem;
+	setup->certificate_pem = cert_pem;
+	hf_openssl_key_free(key);
+	ca_cert_free(cert);
+}
+
+/* Millions of requests a minute are fine here. */
+static const char settings[] =
+#define RATE(NAME, key, doc) "rate_" #key " = 0\nrate_" #key "_all = 0\n"
+#include "limit/rates.def"
+	;
+
 static void open_server(void)
 {
 	struct conf_report report = {0};
-	struct http_setup setup = {.listen = "127.0.0.1", .body_max = BODY_MAX};
+	struct http_setup setup = {.listen = "127.0.0.1", .body_max = BODY_MAX, .secret_prefix = "/e/"};
 	int pair[2];
 
 	os_log_level(OS_ERROR + 1);
-	check(conf_parse(hf_span_of("", 0), "none", &s.conf, &report) == HF_E_OK);
-	s.conf.rate_keyex = s.conf.rate_keyex_all = s.conf.rate_login = s.conf.rate_login_all = s.conf.rate_api =
-		s.conf.rate_api_all = 0;
+	check(conf_parse(hf_span_text(settings), "none", &s.conf, &report) == HF_E_OK);
 	check(os_loop_init(&s.loop) == HF_E_OK && socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	check(signer_client_init(&s.signer, &s.loop, pair[0], on_lost, NULL) == HF_E_OK);
 	s.signer_fd = pair[1];
@@ -166,6 +192,7 @@ static void open_server(void)
 	                         .ttl_ms = INT32_MAX,
 	                         .half_made_max = 10,
 	                         .identities_max = 100,
+	                         .idle_ms = INT32_MAX,
 	                         .certificate_days = 30,
 	                         .enrol = &s.enrol};
 	s.upkeep = (struct upkeep){.conf = &s.conf, .db = s.db, .facts = &s.facts};
@@ -187,9 +214,12 @@ static void open_server(void)
 	                     .broker_ca_pem = "ca",
 	                     .sandbox = "none"};
 	api_init(&s.api, &setup);
+	make_certificate(&setup);
 	check(http_start(&s.loop, &setup, &s.http) == HF_E_OK);
 	s.api.http = s.http;
 	fill();
+	s.enrol_before = s.enrol;
+	s.keyex_before = s.keyex;
 }
 
 /* --- one request ---------------------------------------------------------------------------------------------------- */
@@ -275,5 +305,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	session_turn_done(&s.sessions, false);
 	facts_turn_done(&s.facts, false);
 	s.api.keyex_answer_len = 0;
+	s.enrol = s.enrol_before;
+	s.keyex = s.keyex_before;
 	return 0;
 }

@@ -1,7 +1,5 @@
 /* fuzz - libmicrohttpd as the http target plays it: the program's own functions take the place of the library's.
  * Uses: libmicrohttpd's header; Linux. */
-#include "http/http_internal.h"
-
 #include "fuzz/http_mhd.h"
 
 #include <arpa/inet.h>
@@ -99,6 +97,7 @@ void mhd_receive(struct MHD_Connection *c, void **slot)
 {
 	size_t half = c->body.len / 2;
 
+	mhd.connection(mhd.connection_ctx, c, &c->context, MHD_CONNECTION_NOTIFY_STARTED);
 	call(c, hf_span_of("", 0), slot);
 	if (half > 0)
 		call(c, hf_span_of(c->body.ptr, half), slot);
@@ -130,6 +129,7 @@ void mhd_finish(struct MHD_Connection *c, void **slot, void (*idle)(void))
 		call(c, hf_span_of("", 0), slot);
 	drain(c, idle);
 	mhd.completed(mhd.completed_ctx, c, slot, MHD_REQUEST_TERMINATED_COMPLETED_OK);
+	mhd.connection(mhd.connection_ctx, c, &c->context, MHD_CONNECTION_NOTIFY_CLOSED);
 }
 
 struct MHD_Daemon *MHD_start_daemon(unsigned int flags, uint16_t port, MHD_AcceptPolicyCallback apc, void *apc_ctx,
@@ -152,14 +152,17 @@ struct MHD_Daemon *MHD_start_daemon(unsigned int flags, uint16_t port, MHD_Accep
 			mhd.completed = va_arg(args, MHD_RequestCompletedCallback);
 			mhd.completed_ctx = va_arg(args, void *);
 			break;
-		case MHD_OPTION_EXTERNAL_LOGGER:
 		case MHD_OPTION_NOTIFY_CONNECTION:
+			mhd.connection = va_arg(args, MHD_NotifyConnectionCallback);
+			mhd.connection_ctx = va_arg(args, void *);
+			break;
+		case MHD_OPTION_EXTERNAL_LOGGER:
 			(void)va_arg(args, void *);
 			(void)va_arg(args, void *);
 			break;
 		case MHD_OPTION_CONNECTION_LIMIT:
-		case MHD_OPTION_CONNECTION_TIMEOUT:
 		case MHD_OPTION_STRICT_FOR_CLIENT:
+		case MHD_OPTION_CONNECTION_TIMEOUT:
 		case MHD_OPTION_LISTENING_ADDRESS_REUSE: (void)va_arg(args, unsigned); break;
 		case MHD_OPTION_SOCK_ADDR:
 		case MHD_OPTION_HTTPS_CERT_CALLBACK:
@@ -185,10 +188,16 @@ const union MHD_ConnectionInfo *MHD_get_connection_info(struct MHD_Connection *c
 	static struct sockaddr_in address = {.sin_family = AF_INET};
 	static union MHD_ConnectionInfo info;
 
-	(void)c;
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	info.client_addr = (struct sockaddr *)&address;
-	return type == MHD_CONNECTION_INFO_CLIENT_ADDRESS ? &info : NULL;
+	if (type == MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+		info.client_addr = (struct sockaddr *)&address;
+	else if (type == MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+		info.socket_context = c->context;
+	else if (type == MHD_CONNECTION_INFO_CONNECTION_FD)
+		info.connect_fd = -1;
+	else
+		return NULL;
+	return &info;
 }
 
 const char *MHD_lookup_connection_value(struct MHD_Connection *c, enum MHD_ValueKind kind, const char *key)
@@ -259,24 +268,4 @@ void MHD_suspend_connection(struct MHD_Connection *c)
 void MHD_resume_connection(struct MHD_Connection *c)
 {
 	c->suspended = false;
-}
-
-/* --- there is no TLS, so no certificate ----------------------------------------------------------------------------- */
-
-enum hf_err http_certificate_set(const char *key_pem, const char *certificate_pem)
-{
-	(void)key_pem, (void)certificate_pem;
-	return HF_E_OK;
-}
-
-int http_certificate_choose(gnutls_session_t session, const gnutls_datum_t *names, int name_count,
-                            const gnutls_pk_algorithm_t *kinds, int kind_count, gnutls_pcert_st **chain,
-                            unsigned *count, gnutls_privkey_t *key)
-{
-	(void)session, (void)names, (void)name_count, (void)kinds, (void)kind_count, (void)chain, (void)count, (void)key;
-	return -1;
-}
-
-void http_certificate_release(void)
-{
 }

@@ -21,6 +21,7 @@ struct MHD_Connection {
 	struct mhd_pair pair[MHD_PAIRS_MAX];
 	size_t pairs;
 	struct hf_span body;
+	void *context; /* the program's, of the socket */
 	bool suspended;
 	unsigned status; /* 0: no reply */
 	struct hf_span reply; /* good until the response is destroyed */
@@ -33,16 +34,17 @@ struct MHD_Connection {
 struct mhd_callbacks {
 	MHD_AccessHandlerCallback request;
 	MHD_RequestCompletedCallback completed;
+	MHD_NotifyConnectionCallback connection;
 	mhd_unescape unescape;
-	void *request_ctx, *completed_ctx, *unescape_ctx;
+	void *request_ctx, *completed_ctx, *connection_ctx, *unescape_ctx;
 };
 extern struct mhd_callbacks mhd;
 
 /* "METHOD target", header lines, an empty line, the body; lines end with \n. False when it is no request. */
 bool mhd_read(struct MHD_Connection *c, struct hf_span input);
-/* Hands it over as the library does: head, body in two parts, end. Then it is suspended or has its reply. */
+/* Hands it over as the library does: connection, head, body in two parts, end. Then it is suspended or has its reply. */
 void mhd_receive(struct MHD_Connection *c, void **slot);
-/* After a resume: the reply, if there is one, all its pieces, and the end of the request. idle lets others work while it sleeps. */
+/* After a resume: the reply, if there is one, all its pieces, and the end of request and connection. idle lets others work while it sleeps. */
 void mhd_finish(struct MHD_Connection *c, void **slot, void (*idle)(void));
 
 #endif
