@@ -59,6 +59,7 @@ STRANGE_REQUESTS = {
     "another-token": "GET /api/v1/status\nAuthorization: Bearer hft_" + "0" * 64 + "\n\n",
     "token-of-one-device": "GET /api/v1/devices/d1\nAuthorization: Bearer @device\n\n",
     "token-of-another-device": "POST /api/v1/devices/d3/revoke\nAuthorization: Bearer @device\n\n",
+    "enrolment-path": "GET /e//healthz\n\n",
     "slashes": "GET //KeyEx/register/status\n\n",
     "escapes": "GET /api/v1/devices/%64%31%00\n" + ADMIN,
     "dots": "GET /api/v1/../healthz\n" + ADMIN,
