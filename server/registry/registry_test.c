@@ -286,7 +286,6 @@ static void listed_by_kind(void **state)
 struct page {
 	char text[64];
 	unsigned left;
-	uint64_t last;
 };
 
 static bool collect_two(void *ctx, const struct registry_identity *i)
@@ -295,7 +294,6 @@ static bool collect_two(void *ctx, const struct registry_identity *i)
 
 	if (p->left-- == 0)
 		return false;
-	p->last = i->id;
 	return collect(p->text, i);
 }
 
