@@ -139,6 +139,7 @@ def probe(ours, count):
     reader = threading.Thread(target=lambda: [arrived.append(int(line)) for line in device.process.stdout], daemon=True)
     reader.start()
     asked, sent, ending = [], [], threading.Event()
+    universe.admin.close()  # it has been idle for too long
     ours.publisher.order(count)
     ours.stored += count
     threading.Thread(target=lambda: (rig.wait_stored(universe, ours.stored), ending.set()), daemon=True).start()

@@ -38,14 +38,15 @@ def publish(topic, payload, packet_id=0):
 
 
 class Link:
-    """A connection; reading is up to the caller."""
+    """A connection; reading is up to the caller. user: name and password."""
 
-    def __init__(self, port, context, client_id):
+    def __init__(self, port, context, client_id, user=None):
         raw = socket.create_connection(("localhost", port), 10)
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = context.wrap_socket(raw, server_hostname="localhost")
         self.rest = b""
-        self.sock.sendall(packet(1, 0, text("MQTT") + b"\x05\x02\x00\x3c\x00" + text(client_id)))
+        flags, login = (b"\xc2", text(user[0]) + text(user[1])) if user else (b"\x02", b"")
+        self.sock.sendall(packet(1, 0, text("MQTT") + b"\x05" + flags + b"\x00\x3c\x00" + text(client_id) + login))
         if self.wait(CONNACK)[1] != 0:
             raise ConnectionError(f"{client_id} was refused by the broker")
 

@@ -65,7 +65,7 @@ class Load:
 
 class Broker:
     """A mosquitto of the bench's own: the configuration of the universe's broker with another port, and lines taken out or
-    added; with the universe's table as it is now, if the plugin stays in."""
+    added, where FOLDER is its own; with the universe's table as it is now, if the plugin stays in."""
 
     def __init__(self, universe, port, drop=(), add=()):
         self.folder, self.port = pathlib.Path(tempfile.mkdtemp(prefix="holdfast-peer-")), port
@@ -73,7 +73,8 @@ class Broker:
         text = text.replace(str(universe.folder / "broker"), str(self.folder)).replace(f"listener {universe.mqtt_port}",
                                                                                       f"listener {port}")
         lines = [line for line in text.splitlines() if not line.startswith(tuple(drop) or "\0")]
-        (self.folder / "mosquitto.conf").write_text("\n".join([*add, *lines]) + "\n", "ascii")
+        lines = [line.replace("FOLDER", str(self.folder)) for line in add] + lines
+        (self.folder / "mosquitto.conf").write_text("\n".join(lines) + "\n", "ascii")
         for name in ("table", "journal"):
             if (universe.folder / "broker" / name).exists():
                 shutil.copy(universe.folder / "broker" / name, self.folder)

@@ -54,7 +54,7 @@ def pair(bench, case, unit, ours, peer, target=None, most=False):
     ratio = ours / peer if peer else None
     met = None if target is None or ratio is None else ratio <= target if most else ratio >= target
     return {"bench": bench, "case": case, "unit": unit, "ours": round(ours, 3), "peer": round(peer, 3),
-            "ratio": round(ratio, 4) if ratio else None, "target": target, "met": met}
+            "ratio": None if ratio is None else round(ratio, 4), "target": target, "met": met}
 
 
 def show(rows, as_json, notes):
