@@ -30,7 +30,7 @@ static bool begins_with(const struct cli_command *c, const char *const *word, si
 
 static void print_short(const struct cli_command *c)
 {
-	printf("  %-16s %s\n", c->path, c->help);
+	printf("  %-20s  %s\n", c->path, c->help);
 }
 
 static const struct {

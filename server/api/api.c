@@ -256,16 +256,23 @@ static void on_facts(void *ctx, const struct facts_fact *fact, size_t count)
 		os_timer_set(a->loop, &a->wake, 0);
 }
 
-static void init_limits(struct api *a)
+void api_settings(struct api *a)
 {
 	const struct limit_rule rule[LIMIT_CLASS_COUNT_] = {
 #define RATE(NAME, key, doc) [LIMIT_##NAME] = {a->conf->rate_##key, a->conf->rate_##key##_all},
 #include "limit/rates.def"
 	};
+
+	limit_rules(&a->limits, rule);
+}
+
+static void init_limits(struct api *a)
+{
 	uint64_t seed;
 
 	os_random(&seed, sizeof seed);
-	limit_init(&a->limits, rule, seed);
+	limit_init(&a->limits, seed);
+	api_settings(a);
 }
 
 void api_init(struct api *a, struct http_setup *setup)

@@ -44,5 +44,7 @@ struct api {
 
 /* Fills in the routes, allow and ctx of setup, and follows facts. */
 void api_init(struct api *a, struct http_setup *setup);
+/* Takes the rates of the configuration over; api_init does, and whoever changed the configuration. */
+void api_settings(struct api *a);
 
 #endif

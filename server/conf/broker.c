@@ -86,7 +86,6 @@ static void listeners(const struct conf *c, struct os_buf *out)
 static void head(const struct conf *c, const char *plugin, const char *folder, struct os_buf *out)
 {
 	os_buf_text(out, fixed);
-	os_buf_format(out, "memory_limit %lld\n", (long long)c->broker_memory_mb << 20);
 	os_buf_format(out, "plugin %s\n", plugin);
 	lines_print(plugin_lines, COUNT(plugin_lines), c, folder, out);
 	os_buf_text(out, "plugin_opt_control holdfast-control\n"); /* the identity that may change the table */

@@ -166,6 +166,7 @@ static void settings_apply(struct server *s)
 	s->keyex.idle_ms = c->idle_identity_days * DAY_MS;
 	s->keyex.certificate_days = c->certificate_days;
 	s->api.commands = (struct command_limits){c->action_timeout_s * 1000, c->commands_open_max};
+	api_settings(&s->api);
 	link_join_limits(s->link, &joins);
 	http_body_max(s->http, (size_t)c->http_body_max);
 	daemon_log_settings(c);

@@ -6,11 +6,15 @@
 enum { MINUTE_US = 60000000 };
 static const int64_t burst_us = (int64_t)LIMIT_BURST_MS * 1000;
 
-void limit_init(struct limit_table *t, const struct limit_rule rule[LIMIT_CLASS_COUNT_], uint64_t seed)
+void limit_init(struct limit_table *t, uint64_t seed)
 {
 	memset(t, 0, sizeof *t);
-	memcpy(t->rule, rule, sizeof t->rule);
 	t->seed = seed;
+}
+
+void limit_rules(struct limit_table *t, const struct limit_rule rule[LIMIT_CLASS_COUNT_])
+{
+	memcpy(t->rule, rule, sizeof t->rule);
 }
 
 /* Until when the bucket would owe after one more. */

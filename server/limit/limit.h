@@ -29,8 +29,10 @@ struct limit_table {
 	uint64_t refused[LIMIT_CLASS_COUNT_], crowded; /* crowded: had to take from the strangers' bucket */
 };
 
-/* seed: random, so that nobody can choose addresses that meet in the table. */
-void limit_init(struct limit_table *t, const struct limit_rule rule[LIMIT_CLASS_COUNT_], uint64_t seed);
+/* No limits yet. seed: random, so that nobody can choose addresses that meet in the table. */
+void limit_init(struct limit_table *t, uint64_t seed);
+/* The rules from now on; what an address has used already stays used. */
+void limit_rules(struct limit_table *t, const struct limit_rule rule[LIMIT_CLASS_COUNT_]);
 /* One request: 0 if it may pass, else how many ms to wait. A refused one costs nothing. now_ms: monotonic. */
 int64_t limit_take(struct limit_table *t, enum limit_class class, uint64_t address, int64_t now_ms);
 

@@ -18,7 +18,8 @@ static int set_up(void **state)
 		[LIMIT_KEYEX] = {EACH, ALL}, [LIMIT_LOGIN] = {EACH, 0}, [LIMIT_API] = {0, 0}};
 
 	(void)state;
-	limit_init(&table, rules, SEED);
+	limit_init(&table, SEED);
+	limit_rules(&table, rules);
 	return 0;
 }
 
