@@ -16,11 +16,10 @@
 
 enum { A_TURN = 128, FILE_MAX = 1 << 26, SERVER_ID = 1 };
 
-static const char help[] =
-	"Usage: parts DATABASE FOLDER COUNT ID...\n"
-	"DATABASE: with these devices joined to server 1; FOLDER: what `load sign` made.\n"
-	"Takes COUNT readings of the devices in turns, as the server does, 128 a transaction.\n"
-	"Prints ns of CPU a reading: decode, verify, store.\n";
+static const char help[] = "Usage: parts DATABASE FOLDER COUNT ID...\n"
+						   "DATABASE: with these devices joined to server 1; FOLDER: what `load sign` made.\n"
+						   "Takes COUNT readings of the devices in turns, as the server does, 128 a transaction.\n"
+						   "Prints ns of CPU a reading: decode, verify, store.\n";
 
 struct parts {
 	struct db *db;
