@@ -6,7 +6,6 @@
 #include "os/os.h"
 #include "registry/registry.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +13,8 @@ enum {
 	A_TRANSACTION = 1000,
 	KEY_HEX_MAX = 2 * REGISTRY_KEY_MAX + 1,
 	EXPONENT_LEN = 3,
-	LINE_MAX_LEN = KEY_HEX_MAX + 256
+	LINE_MAX_LEN = KEY_HEX_MAX + 256,
+	COUNT_MAX = 1000000
 };
 
 static const char help[] =
@@ -74,6 +74,39 @@ static enum hf_err add_all(struct db *db, const struct order *o)
 	return err == HF_E_OK ? db_commit(db) : err;
 }
 
+/* The next word of a line, cut at a space or its end. */
+static struct hf_span next_word(char **rest)
+{
+	char *word = *rest + strspn(*rest, " \n");
+	size_t len = strcspn(word, " \n");
+
+	*rest = word + len;
+	return hf_span_of(word, len);
+}
+
+static bool copy(struct hf_span word, char *out, size_t cap)
+{
+	(void)snprintf(out, cap, "%.*s", (int)word.len, (const char *)word.ptr);
+	return word.len > 0 && word.len < cap;
+}
+
+static enum hf_err read_order(char *line, struct order *o)
+{
+	uint64_t count = 0;
+	struct hf_span id = next_word(&line), number = next_word(&line);
+
+	if (hf_id_parse(id, &o->id) != HF_E_OK || hf_dec_parse(number, &count) != HF_E_OK || count > COUNT_MAX ||
+	    !copy(next_word(&line), o->type, sizeof o->type) || !copy(next_word(&line), o->state, sizeof o->state))
+		return HF_E_INPUT;
+	struct hf_span controller = next_word(&line);
+
+	o->count = (unsigned)count;
+	o->controller = 0;
+	if (!hf_span_equal(controller, hf_span_text("0")) && hf_id_parse(controller, &o->controller) != HF_E_OK)
+		return HF_E_INPUT;
+	return copy(next_word(&line), o->key, sizeof o->key) ? HF_E_OK : HF_E_INPUT;
+}
+
 int main(int argc, char **argv)
 {
 	static char line[LINE_MAX_LEN];
@@ -93,10 +126,9 @@ int main(int argc, char **argv)
 	enum hf_err err = HF_E_OK;
 
 	while (err == HF_E_OK && fgets(line, sizeof line, stdin)) {
-		int fields = sscanf(line, "%" SCNx64 " %u %63s %15s %" SCNx64 " %1280s", &o.id, &o.count, o.type, o.state,
-		                    &o.controller, o.key);
-
-		err = fields == 6 ? add_all(db, &o) : HF_E_INPUT;
+		err = read_order(line, &o);
+		if (err == HF_E_OK)
+			err = add_all(db, &o);
 	}
 	db_close(db);
 	if (err != HF_E_OK)

@@ -37,9 +37,16 @@ static bool complain(const char *what)
 static bool order(unsigned *count)
 {
 	char line[64];
+	uint64_t v = 0;
 
 	(void)fflush(stdout);
-	return fgets(line, sizeof line, stdin) && sscanf(line, "%u", count) == 1;
+	if (!fgets(line, sizeof line, stdin))
+		return false;
+	line[strcspn(line, "\n")] = 0;
+	if (hf_dec_parse(hf_span_text(line), &v) != HF_E_OK || v > UINT32_MAX)
+		return complain("an order must be a number");
+	*count = (unsigned)v;
+	return true;
 }
 
 static bool ready(void)
@@ -405,7 +412,7 @@ static bool run_join(struct load_stage *stage, char **word)
 
 	for (char **id = word + 2; *id && ok; id++, count++)
 		ok = count < DEVICES_MAX && author_open(&a[count], word[0], *id) && open_as(&l[count], stage, *id, *id);
-	for (ok = ok && ready(); ok && order(&n);) {
+	for (ok = ok && count > 0 && ready(); ok && order(&n);) {
 		int64_t at_ms = os_now_ms();
 
 		n %= count;
@@ -450,7 +457,7 @@ static bool run_hold(struct load_stage *stage, char **word)
 
 		for (unsigned i = 0; i < count && ok; i++, id++) {
 			char text[HF_ID_TEXT_MAX], topic[HF_WIRE_TOPIC_MAX];
-			struct load_link l;
+			struct load_link l = {.fd = -1};
 
 			hf_id_text(id, text);
 			ok = hf_wire_topic_make(HF_WIRE_TOPIC_DEVICE, 0, id, topic) == HF_E_OK && open_as(&l, stage, text, text) &&

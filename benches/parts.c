@@ -105,7 +105,7 @@ static double run(struct parts *p, part do_part)
 	for (size_t d = 0; d < p->devices; d++)
 		p->left[d] = os_buf_span(&p->file[d]);
 	start = cpu_ns();
-	for (size_t i = 0; i < p->count && err == HF_E_OK; i++) {
+	for (size_t i = 0; i < p->count && p->devices > 0 && err == HF_E_OK; i++) {
 		struct hf_wire_msg m;
 		struct hf_wire_covered covered;
 		struct hf_span payload;
@@ -158,13 +158,13 @@ int main(int argc, char **argv)
 	static struct parts p;
 	double decoded = -1, verified = -1, taken = -1;
 
-	if (argc < 5) {
+	p.count = argc < 5 ? 0 : strtoul(argv[3], NULL, 10);
+	if (p.count == 0) {
 		(void)fputs(help, stderr);
 		return 2;
 	}
 	os_log_level(OS_ERROR);
 	p.devices = (size_t)argc - 4;
-	p.count = strtoul(argv[3], NULL, 10);
 	p.file = calloc(p.devices, sizeof *p.file);
 	p.left = calloc(p.devices, sizeof *p.left);
 	if (p.file && p.left && open_parts(&p, argv + 1)) {
