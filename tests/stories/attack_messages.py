@@ -35,7 +35,8 @@ class MessageAttacks:
         yield
         until(lambda: f"{times} refusals, not {count() - before}; {self.u.metrics()}", lambda: count() >= before + times)
         assert count() == before + times, (error, count() - before, times)
-        assert self._facts() == facts
+        now = self._facts()
+        assert now == facts, [pair for pair in zip(facts, now) if pair[0] != pair[1]]
 
     @staticmethod
     def _data(device, value=1, sequence=None, key=None, sender=None, **options):
@@ -112,7 +113,8 @@ class MessageAttacks:
         repeated, facts = self.u.metrics()["messages_repeated_total"], self._facts()
         device.publish(device.topic, raw)
         until("it is counted", lambda: self.u.metrics()["messages_repeated_total"] == repeated + 1)
-        assert self._facts() == facts
+        now = self._facts()
+        assert now == facts, [pair for pair in zip(facts, now) if pair[0] != pair[1]]
 
     def M3_replay_at_once(self):
         device, thief = self.u.joined("m3"), self.u.joined("m3-thief")
