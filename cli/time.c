@@ -46,19 +46,22 @@ static const char *skip_fraction(const char *p, int64_t *ms)
 	return p;
 }
 
+static bool two_digits(const char *p, uint64_t max, uint64_t *out)
+{
+	return hf_dec_parse(hf_span_of(p, 2), out) == HF_E_OK && *out <= max;
+}
+
 /* "", "Z" or "+01:00"; without one it is UTC. */
 static bool parse_zone(const char *p, int64_t *east_ms)
 {
-	unsigned hours, minutes;
-	int used = 0;
-	char sign;
+	uint64_t hours, minutes;
 
 	if (*p == '\0' || ((*p == 'Z' || *p == 'z') && p[1] == '\0'))
 		return true;
-	if (sscanf(p, "%c%2u:%2u%n", &sign, &hours, &minutes, &used) != 3 || used != 6 || p[6] != '\0' || hours > 23 ||
-	    minutes > 59 || (sign != '+' && sign != '-'))
+	if ((*p != '+' && *p != '-') || strlen(p) != 6 || p[3] != ':' || !two_digits(p + 1, 23, &hours) ||
+	    !two_digits(p + 4, 59, &minutes))
 		return false;
-	*east_ms = (sign == '+' ? 1 : -1) * (int64_t)(hours * 60 + minutes) * 60000;
+	*east_ms = (*p == '+' ? 1 : -1) * (int64_t)(hours * 60 + minutes) * 60000;
 	return true;
 }
 

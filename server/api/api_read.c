@@ -315,27 +315,23 @@ static void export_more(struct http_call *call)
 	worker_again(r->a->worker, &r->job);
 }
 
-static enum hf_err read_format(struct api_call *c, const struct format **out)
+static const struct format *find_format(const char *name)
 {
-	const char *name = http_query(c->http, "format");
-
 	for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++)
-		if (strcmp(name ? name : "csv", formats[i].name) == 0) {
-			*out = &formats[i];
-			return HF_E_OK;
-		}
-	return api_refuse(c, HF_E_INPUT, "?format= must be csv or jsonl");
+		if (strcmp(name ? name : "csv", formats[i].name) == 0)
+			return &formats[i];
+	return NULL;
 }
 
 enum hf_err api_data_export(struct api_call *c)
 {
 	char device[HF_ID_TEXT_MAX];
-	const struct format *format = NULL;
+	const struct format *format = find_format(http_query(c->http, "format"));
 	struct reader *r;
 	enum hf_err err = reader_new(c, &r);
 
-	if (err == HF_E_OK)
-		err = read_format(c, &format);
+	if (!format)
+		return api_refuse(c, HF_E_INPUT, "?format= must be csv or jsonl");
 	if (err == HF_E_OK)
 		err = read_name(c, "type", r->scan.type, sizeof r->scan.type);
 	if (err == HF_E_OK && c->a->exports >= EXPORTS_MAX) {
