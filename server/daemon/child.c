@@ -42,14 +42,6 @@ static void descriptors_raise(void)
 	}
 }
 
-/* The end of all queues together. mosquitto's own memory_limit counts wrongly in 2.0.11: after a while it refuses everything. */
-static void memory_limit(int64_t megabytes)
-{
-	const struct rlimit limit = {(rlim_t)megabytes << 20, (rlim_t)megabytes << 20};
-
-	(void)setrlimit(RLIMIT_DATA, &limit);
-}
-
 static bool sandbox_take(enum daemon_child who, const struct conf *c)
 {
 	static struct sandbox_plan plan;
@@ -76,7 +68,6 @@ static void broker_exec(const struct conf *c)
 	conf_place(c, CONF_PLACE_BROKER_CONF, path);
 	memcpy(program, c->broker_program, sizeof program);
 	descriptors_raise();
-	memory_limit(c->broker_memory_mb);
 	if (sandbox_take(DAEMON_BROKER, c))
 		execv(c->broker_program, args);
 }

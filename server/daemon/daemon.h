@@ -65,6 +65,9 @@ HF_NODISCARD enum hf_err daemon_news_take(int fd, struct conf *c, struct daemon_
 /* Logs which of our own certificates are not good by the clock, and which end within 30 days. */
 void daemon_certs_tell(const struct conf *c);
 
+/* What a process has in memory now; 0 when it is gone. */
+int64_t daemon_memory_bytes(pid_t pid);
+
 /* Tells a service manager (NOTIFY_SOCKET) a line such as "READY=1"; does nothing when there is none. */
 void daemon_notify(const char *line);
 

@@ -23,6 +23,7 @@ enum {
 	STOP_MS = 10000,
 	READY_POLL_MS = 100,
 	CLOCK_LOOK_MS = 5000,
+	MEMORY_LOOK_MS = 250,
 	CERTS_LOOK_MS = 24 * 3600 * 1000,
 	EXIT_BUSY = 1,
 	EXIT_BROKEN = 3
@@ -49,7 +50,7 @@ struct parent {
 	struct os_watch signals;
 	int news_fd; /* to the server; -1: none */
 	struct timespec broker_cert; /* of the file that the broker has read */
-	struct os_timer stop_overdue, ready_poll, clock_look;
+	struct os_timer stop_overdue, ready_poll, clock_look, memory_look;
 	struct upkeep_clock clock;
 	int64_t certs_ms; /* when the certificates were looked at */
 	struct unit units[UNITS];
@@ -330,6 +331,23 @@ static void on_ready_poll(struct os_timer *t)
 	daemon_notify("READY=1");
 }
 
+/* --- memory --- */
+
+/* A broker that takes more than it may begins anew, without what it queued. mosquitto's own memory_limit is of no use: its count of
+ * what it holds drifts, below zero too, and then it lets nobody in for good. */
+static void on_memory_look(struct os_timer *t)
+{
+	struct parent *p = t->ctx;
+	int64_t bytes = p->pids[DAEMON_BROKER] > 0 ? daemon_memory_bytes(p->pids[DAEMON_BROKER]) : 0;
+
+	if (bytes > p->conf->broker_memory_mb << 20) {
+		os_log(OS_LOG_BROKER_MEMORY, "mb=%lld broker_memory_mb=%lld", (long long)(bytes >> 20),
+		       (long long)p->conf->broker_memory_mb);
+		child_end(p, DAEMON_BROKER, SIGKILL);
+	}
+	os_timer_set(&p->loop, t, os_monotonic_ms() + MEMORY_LOOK_MS);
+}
+
 /* --- time --- */
 
 /* Once a day, and when the clock was set. */
@@ -411,6 +429,8 @@ static bool begin(struct parent *p)
 	os_timer_set(&p->loop, &p->ready_poll, os_monotonic_ms() + READY_POLL_MS);
 	daemon_certs_tell(p->conf);
 	os_timer_set(&p->loop, &p->clock_look, p->certs_ms + CLOCK_LOOK_MS);
+	p->memory_look = (struct os_timer){.on_due = on_memory_look, .ctx = p};
+	os_timer_set(&p->loop, &p->memory_look, p->certs_ms + MEMORY_LOOK_MS);
 	return true;
 }
 
