@@ -20,8 +20,8 @@ class MessageAttacks:
         self.u = universe
 
     def _facts(self):
-        """What no refused message may change."""
-        return self.u.query("SELECT COUNT(*), MAX(id) FROM reading"), self.u.query("SELECT id, state, status FROM command"), \
+        """What no refused message may change; an unanswered command may well be given up meanwhile."""
+        return self.u.query("SELECT COUNT(*), MAX(id) FROM reading"), self.u.query("SELECT id, state = 'answered', status FROM command"), \
             self.u.query("SELECT id, state FROM identity ORDER BY id")
 
     def _total(self):
