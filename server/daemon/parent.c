@@ -339,11 +339,14 @@ static void on_memory_look(struct os_timer *t)
 {
 	struct parent *p = t->ctx;
 	int64_t bytes = p->pids[DAEMON_BROKER] > 0 ? daemon_memory_bytes(p->pids[DAEMON_BROKER]) : 0;
+	char path[CONF_PATH_MAX];
 
 	if (bytes > p->conf->broker_memory_mb << 20) {
 		os_log(OS_LOG_BROKER_MEMORY, "mb=%lld broker_memory_mb=%lld", (long long)(bytes >> 20),
 		       (long long)p->conf->broker_memory_mb);
 		child_end(p, DAEMON_BROKER, SIGKILL);
+		conf_place(p->conf, CONF_PLACE_BROKER_SESSIONS, path);
+		(void)unlink(path); /* a snapshot of queues that are too big would end the next one too; there may be none */
 	}
 	os_timer_set(&p->loop, t, os_monotonic_ms() + MEMORY_LOOK_MS);
 }
