@@ -121,7 +121,7 @@ class Story:
             device.send_data("COUNT", value)
         captured = device.build("DATA", self.u.server_id, data_id=b"COUNT", data=(4711).to_bytes(4, "little"))
         device.publish(device.topic, captured)
-        until("all are stored", lambda: self.u.api.readings(device.identity, limit=1)[0]["value"] == 4711)
+        until("all are stored", lambda: [r["value"] for r in self.u.api.readings(device.identity, limit=1)] == [4711])
         after, refused = self.u.api.cursor(device.identity), self.u.refused("REPLAY")
         device.counters.clear()
         for value in range(5):
