@@ -296,7 +296,7 @@ class Story:
         device = self.meter
         for value in range(70):
             device.send_data("COUNT", value)
-        until("the last one is stored", lambda: self.u.api.readings(device.identity, limit=1)[0]["value"] == 69)
+        until("the last one is stored", lambda: [r["value"] for r in self.u.api.readings(device.identity, limit=1)] == [69])
         key = self.u.key_of(device.identity)
         with self._database() as db:
             self._age(db, 60)
