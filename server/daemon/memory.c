@@ -2,11 +2,13 @@
 #include "daemon/daemon.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int64_t daemon_memory_bytes(pid_t pid)
 {
-	char path[64];
+	char path[64], text[128] = "", *resident;
 	long long pages = 0;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/statm", pid);
@@ -14,8 +16,8 @@ int64_t daemon_memory_bytes(pid_t pid)
 
 	if (!file)
 		return 0;
-	bool read = fscanf(file, "%*d %lld", &pages) == 1;
-
+	if (fgets(text, sizeof text, file) && (resident = strchr(text, ' '))) /* the second number */
+		pages = strtoll(resident, NULL, 10);
 	fclose(file);
-	return read ? pages * sysconf(_SC_PAGESIZE) : 0;
+	return pages * sysconf(_SC_PAGESIZE);
 }
