@@ -244,8 +244,6 @@ static const char *why_refused(const struct http_call *c, enum hf_err err)
 			   "no folded lines, no blanks in names";
 	if (c->body.err == HF_E_TOO_BIG)
 		return "the body is larger than the server takes; see http_body_max";
-	if (c->ambiguous)
-		return "the request says more than once how long its body is";
 	return err == HF_E_NOT_FOUND ? "no such path; docs/generated/routes.md lists them" : NULL;
 }
 
@@ -286,6 +284,10 @@ static void dispatch(struct http_call *c, const char *method)
 		log_refusal(c);
 	}
 	os_log(OS_LOG_HTTP_REQUEST, "method=%s route=%s status=%u", method, c->route ? c->route->pattern : "-", c->status);
+	if (c->http->stopping) { /* nobody would resume it, and the library aborts over a suspended connection */
+		(void)send_reply(c);
+		return;
+	}
 	c->suspended = true;
 	MHD_suspend_connection(c->connection);
 }
@@ -519,13 +521,13 @@ void http_stop(struct http *h)
 		return;
 	h->stopping = true;
 	for (struct http_call *c = h->calls; c; c = c->next) {
+		c->stream = HTTP_BROKEN; /* a reply under way ends where it is */
 		if (!c->suspended)
 			continue;
 		if (c->phase == HTTP_PARKED)
 			http_fail(c, HF_E_BUSY, "the server is stopping");
 		if (c->phase == HTTP_PARKED)
 			c->phase = HTTP_ANSWERED;
-		c->stream = HTTP_BROKEN;
 		http_resume(c);
 	}
 	os_watch_clear(&h->watch);

@@ -217,6 +217,10 @@ void link_conn_restart(struct link_conn *c)
 	c->watch.fd = -1;
 	c->up = false;
 	c->has_read = false;
+	/* A new connection may have to wait for an address; until then nothing may touch the old one, whose acknowledgements wait. */
+	os_timer_clear(c->link->s.loop, &c->misc);
+	os_timer_clear(c->link->s.loop, &c->more);
+	os_timer_clear(c->link->s.loop, &c->overdue);
 	link_conn_connect(c);
 }
 

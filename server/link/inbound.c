@@ -152,6 +152,8 @@ void link_inbound(struct link *l, struct hf_span topic, struct hf_span payload)
 	row = row_of(m.type);
 	at = "topic";
 	err = row ? judge_topic(l, topic, &m) : HF_E_TYPE;
+	if (err == HF_E_OK && m.token.len > HF_PEER_TOKEN_MAX)
+		err = HF_E_TOO_BIG; /* it is kept with the record of the message */
 	if (err == HF_E_OK) {
 		at = "sender";
 		err = session_get(l->s.sessions, m.sender_id, &s);

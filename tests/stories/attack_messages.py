@@ -221,6 +221,7 @@ class MessageAttacks:
         wrong("TYPE", *(self._data(device, code=code) for code in unknown))
         wrong("TRAILING", self._data(device) + b"\0", self._data(device) + self._data(device))
         wrong("TOKEN", self._data(device, token=b""))
+        wrong("TOO_BIG", self._data(device, token=b"t" * 65), self._data(device, token=b"t" * 65000))
         wrong("SIGNATURE", self._data(device, signature=b"\0" * 256), self._data(device, signature=b"\xff" * 256),
               self._data(device, signature=b""), self._data(device, signature=b"\1"), self._data(device, signature=b"\1" * 512),
               self._data(device, signature=bytes(255) + b"\1"), self._data(device)[:-1] + b"\x7f")
