@@ -63,7 +63,7 @@ def server_commit_fails(s):
 
 @cell("server", "power cut after the acknowledgements left, under load", KEPT)
 def server_power_cut(s):
-    with s.meter.pouring(), s.struck(SERVER, POWER, "flush", after=READING, late=True, nth=20):
+    with s.meter.pouring(), s.struck(SERVER, POWER, "write socket", after=READING, late=True, nth=20):
         pass
     return f"{len(s.meter.acked())} acknowledged, none lost"
 
@@ -136,7 +136,9 @@ def outbox_before_publish(s):
 
 @cell("server", "between a publish and its PUBACK", ONCE)
 def outbox_after_publish(s):
-    state, done, got = strike_outbox(s, SERVER, KILL, "flush", after="publish SRUP/", late=True)
+    with quiet(s):  # so that the next that is written to a socket is the command
+        state, done, got = strike_outbox(s, SERVER, KILL, "write socket", after="publish SRUP/", late=True)
+    assert (state, done, got) == ("answered", 1, 1), (state, done, got)
     return f"{state}, done {done} times; the other arrived {got} times"
 
 
@@ -329,7 +331,13 @@ def quiet(s):
     s.monitor.start(interval_ms=3600000)
     s.monitor.wait_line("joined server=", known + 1)
     time.sleep(0.3)  # its first sample is on its way
-    yield
+    try:
+        yield
+    finally:
+        s.monitor.stop()
+        known = len(s.monitor.lines("joined server="))
+        s.monitor.start(interval_ms=100)
+        s.monitor.wait_line("joined server=", known + 1)
 
 
 @cell("device", "each write of its store during a registration, also a power cut", "it registers in the end, once")
