@@ -68,9 +68,11 @@ static enum hf_err check_type(struct api_call *c, struct hf_span type, char out[
 	for (size_t i = 0; i < type.len; i++)
 		if (!memchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-", type.ptr[i], 65))
 			return api_refuse(c, HF_E_INPUT, "a type is made of letters, digits, '_', '.' and '-'");
-	memcpy(out, type.ptr, type.len);
-	out[type.len] = '\0';
-	return HF_E_OK;
+	struct hf_wr w = hf_wr_of(out, ENROL_TYPE_MAX);
+
+	hf_wr_put(&w, type);
+	hf_wr_nul(&w);
+	return w.err;
 }
 
 static enum hf_err read_token(struct api_call *c, struct enrol_token *t, int64_t now_ms)
