@@ -86,6 +86,8 @@ void cli_print_list(const struct cli_args *a, const json_t *doc, const char *mem
 /* Asks for the word yes on the terminal. CLI_DONE: go on (also with --yes); CLI_REFUSED: no; CLI_USAGE: no terminal
  * and no --yes. */
 enum cli_exit cli_confirm(const struct cli_args *a, const char *question);
+/* Ends what has the number of the first word, after asking: DELETE route + number. list: the command that tells numbers. */
+enum cli_exit cli_end_numbered(const struct cli_args *a, const char *what, const char *route, const char *list);
 /* "10m" or "-10m" ago, a date or time of RFC 3339 (UTC unless it names a zone), or a number of ms since 1970. Errors: TEXT. */
 HF_NODISCARD enum hf_err cli_time_parse(const char *text, int64_t now_ms, int64_t *out_ms);
 /* Appends ?NAME_ms= for a time option that is given. Prints a sentence and returns CLI_USAGE. */

@@ -68,21 +68,7 @@ enum cli_exit cli_enrol_token_new(const struct cli_args *a)
 
 enum cli_exit cli_enrol_token_revoke(const struct cli_args *a)
 {
-	char path[CLI_PATH_MAX], question[128];
-	uint64_t number;
-
-	if (hf_dec_parse(hf_span_text(a->word[0]), &number) != HF_E_OK)
-		return cli_fail(CLI_USAGE, "'%s' is no number; see holdfast enrol token list", a->word[0]);
-	(void)snprintf(question, sizeof question, "End enrolment token %llu at once?", (unsigned long long)number);
-	enum cli_exit code = cli_confirm(a, question);
-
-	if (code == CLI_DONE)
-		code = cli_call_once(a, "DELETE", cli_path(path, "/api/v1/enrolment/tokens/%s", a->word[0]), NULL, NULL);
-	if (code == CLI_DONE && a->option[CLI_O_JSON])
-		printf("{\"id\":%llu,\"revoked\":true}\n", (unsigned long long)number);
-	else if (code == CLI_DONE)
-		printf("enrolment token %llu is no longer valid\n", (unsigned long long)number);
-	return code;
+	return cli_end_numbered(a, "enrolment token", "/api/v1/enrolment/tokens/", "enrol token list");
 }
 
 /* --- the allow-list ---------------------------------------------------------------------------------------------------- */

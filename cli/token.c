@@ -50,21 +50,27 @@ enum cli_exit cli_token_new(const struct cli_args *a)
 	return CLI_DONE;
 }
 
-enum cli_exit cli_token_revoke(const struct cli_args *a)
+enum cli_exit cli_end_numbered(const struct cli_args *a, const char *what, const char *route, const char *list)
 {
 	char path[CLI_PATH_MAX], question[128];
 	uint64_t number;
 
 	if (hf_dec_parse(hf_span_text(a->word[0]), &number) != HF_E_OK)
-		return cli_fail(CLI_USAGE, "'%s' is no number; see holdfast token list", a->word[0]);
-	(void)snprintf(question, sizeof question, "End token %llu at once?", (unsigned long long)number);
+		return cli_fail(CLI_USAGE, "'%s' is no number; see holdfast %s", a->word[0], list);
+	(void)snprintf(path, sizeof path, "%s%llu", route, (unsigned long long)number);
+	(void)snprintf(question, sizeof question, "End %s %llu at once?", what, (unsigned long long)number);
 	enum cli_exit code = cli_confirm(a, question);
 
 	if (code == CLI_DONE)
-		code = cli_call_once(a, "DELETE", cli_path(path, "/api/v1/tokens/%s", a->word[0]), NULL, NULL);
+		code = cli_call_once(a, "DELETE", path, NULL, NULL);
 	if (code == CLI_DONE && a->option[CLI_O_JSON])
 		printf("{\"id\":%llu,\"revoked\":true}\n", (unsigned long long)number);
 	else if (code == CLI_DONE)
-		printf("token %llu is no longer valid\n", (unsigned long long)number);
+		printf("%s %llu is no longer valid\n", what, (unsigned long long)number);
 	return code;
+}
+
+enum cli_exit cli_token_revoke(const struct cli_args *a)
+{
+	return cli_end_numbered(a, "token", "/api/v1/tokens/", "token list");
 }

@@ -11,12 +11,8 @@
 #include "port/openssl/openssl.h"
 #include "registry/registry.h"
 #include "session/session.h"
-#include "tests/server_device.h"
-#include "tests/server_stage.h"
+#include "tests/session_stage.h"
 
-static struct stage stage;
-static struct session_cache cache;
-static struct hf_seal_key *device_key, *other_key;
 static const struct command_limits limits = {30000, 4};
 static uint8_t token[SESSION_TOKEN_LEN]; /* of the command that was issued last */
 
@@ -27,30 +23,6 @@ static int set_up(void **state)
 	device_add(stage.db, DEVICE_ID, device_key, REGISTRY_JOINED, "box");
 	device_add(stage.db, OTHER_ID, other_key, REGISTRY_JOINED, "box");
 	session_cache_init(&cache, stage.db, &stage.facts, SERVER_ID);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	session_cache_release(&cache);
-	stage_end(&stage);
-	return 0;
-}
-
-static int load_keys(void **state)
-{
-	(void)state;
-	device_key = vector_key("vis-a");
-	other_key = vector_key("vis-b");
-	return 0;
-}
-
-static int free_keys(void **state)
-{
-	(void)state;
-	hf_openssl_key_free(device_key);
-	hf_openssl_key_free(other_key);
 	return 0;
 }
 

@@ -10,12 +10,8 @@
 #include "command/command.h"
 #include "leave/leave.h"
 #include "port/openssl/openssl.h"
-#include "tests/server_device.h"
-#include "tests/server_stage.h"
+#include "tests/session_stage.h"
 
-static struct stage stage;
-static struct session_cache cache;
-static struct hf_seal_key *device_key, *other_key;
 static int64_t command;
 enum { UNTIL = DEVICE_NOW + 30000 };
 
@@ -31,30 +27,6 @@ static int set_up(void **state)
 	device_add(stage.db, OTHER_ID, other_key, REGISTRY_REGISTERED, "box");
 	session_cache_init(&cache, stage.db, &stage.facts, SERVER_ID);
 	assert_int_equal(command_action(&cache, &limits, &order, 1, &command), HF_E_OK);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	(void)state;
-	session_cache_release(&cache);
-	stage_end(&stage);
-	return 0;
-}
-
-static int load_keys(void **state)
-{
-	(void)state;
-	device_key = vector_key("vis-a");
-	other_key = vector_key("vis-b");
-	return 0;
-}
-
-static int free_keys(void **state)
-{
-	(void)state;
-	hf_openssl_key_free(device_key);
-	hf_openssl_key_free(other_key);
 	return 0;
 }
 
